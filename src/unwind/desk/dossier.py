@@ -1,0 +1,133 @@
+"""One case as a person sees it: what was asked, what is decided, what is on its way, where the parcel is and how old that news is."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from unwind.domain.case import Case
+from unwind.domain.tracking import judge
+from unwind.storage import cases, desk, messages, money, orders, privacy, shipments
+from unwind.storage.database import Connection
+from unwind.storage.privacy import Vault
+
+
+async def read_dossier(conn: Connection, vault: Vault, case_id: str) -> dict[str, Any] | None:
+    """Everything about a case in one document. Phone numbers are masked; words of the buyer are shown to staff only."""
+    row = await cases.read_case_row(conn, case_id)
+    if row is None:
+        return None
+    case = cases.to_case(row)
+    order_row = await orders.read_order(conn, case.order_id)
+    phone = await privacy.open_private(conn, vault, case.order_id, "phone")
+    return {
+        **_head(row),
+        "buyer": {"phone": mask_phone(phone) if phone else ""},
+        "words": await privacy.open_private(conn, vault, case.order_id, "words", case_id=case_id) or "",
+        "order": _order(order_row) if order_row else {},
+        "parts": _parts(row, case),
+        "refunds": await money.refunds_of_case(conn, case_id),
+        "parcels": [_parcel(parcel, row["now"]) for parcel in await shipments.parcels_of(conn, case.order_id)],
+        "tasks": await desk.tasks_of_case(conn, case_id),
+        "messages": await messages.messages_of(conn, case_id),
+        "timeline": [{**event, "hash": event["hash"].hex()} for event in await cases.events_of(conn, case_id)],
+        "server_now": row["now"],
+    }
+
+
+def _head(row: Mapping[str, Any]) -> dict[str, Any]:
+    names = (
+        "case_id kind order_id merchant_id parent_case_id channel state version reason stated_reason tags verdict rule "
+        "policy_version facts priority outcome contacts money_minor opened_at acked_at first_human_at decided_at closed_at "
+        "respond_warn_at respond_due_at is_warned is_overdue"
+    )
+    return {name: row[name] for name in names.split()}
+
+
+def _order(row: orders.OrderRow) -> dict[str, Any]:
+    order = row.order
+    return {
+        "order_id": order.order_id,
+        "version": order.version,
+        "currency": order.currency,
+        "payment_state": order.payment_state.value,
+        "payable_minor": order.payable_minor,
+        "planned_dispatch_at": order.planned_dispatch_at,
+        "released_stage": order.released_stage.value,
+        "is_cancelled": order.is_cancelled,
+        "lines": [
+            {
+                "line_id": line.line_id,
+                "sku": line.sku,
+                "title": line.title,
+                "quantity": line.quantity,
+                "unit_price_minor": line.unit_price_minor,
+                "taken_units": line.taken_units,
+                "units": {bucket.value: units for bucket, units in line.buckets.items() if units},
+            }
+            for line in order.lines
+        ],
+        "payments": [
+            {
+                "payment_id": p.payment_id,
+                "method": p.method,
+                "state": p.state.value,
+                "share_minor": p.share_minor,
+                "booked_minor": p.booked_minor,
+            }
+            for p in order.payments
+        ],
+    }
+
+
+def _parts(row: Mapping[str, Any], case: Case) -> list[dict[str, Any]]:
+    stored = {part["part_no"]: part for part in row["parts"] or ()}
+    return [
+        {
+            "part_no": part.part_no,
+            "kind": part.kind.value,
+            "state": part.state.value,
+            "stage": stored[part.part_no]["stage"],
+            "rule": part.rule,
+            "returned_minor": stored[part.part_no]["returned_minor"],
+            "refund_on": part.refund_on.value,
+            "lines": dict(part.quantities),
+            "legs": [
+                {
+                    "leg_no": leg.leg_no,
+                    "kind": leg.kind.value,
+                    "state": leg.state.value,
+                    "target": leg.target,
+                    "number": leg.number,
+                    "amount_minor": leg.amount_minor,
+                    "attempts": leg.attempts,
+                    "next_try_at": leg.next_try_at,
+                    "due_at": leg.due_at,
+                    "code": leg.code,
+                    "evidence": dict(leg.evidence),
+                }
+                for leg in part.legs
+            ],
+        }
+        for part in case.parts
+    ]
+
+
+def _parcel(parcel: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """With the verdict on its route and the age of the carrier's news."""
+    route = [(datetime.fromisoformat(event["at"]), event["stage"]) for event in parcel["route"]]
+    verdict = judge(route, fed_at=parcel["fed_at"], now=now)
+    last = parcel["route"][-1] if parcel["route"] else None
+    return {
+        **{k: v for k, v in parcel.items() if k != "reported_stage"},
+        "stage": parcel["reported_stage"],
+        "verdict": verdict.value,
+        "last_place": last["place"] if last else "",
+        "last_stage": last["stage"] if last else "",
+        "feed_age_s": int((now - parcel["fed_at"]).total_seconds()) if parcel["fed_at"] else None,
+    }
+
+
+def mask_phone(phone: str) -> str:
+    """`138****1234`."""
+    digits = "".join(ch for ch in phone if ch.isdigit())
+    return f"{digits[:3]}****{digits[-4:]}" if len(digits) >= 7 else "****"  # noqa: PLR2004 - three shown, four shown

@@ -1,0 +1,112 @@
+"""A case, its plan parts and legs, as the loop sees them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from unwind.domain.legs import LegKind, LegState
+from unwind.domain.order import CaseId, LineId, OrderId
+from unwind.domain.transitions import State
+
+
+class Kind(StrEnum):
+    CANCELLATION = "cancellation"
+    INQUIRY = "inquiry"
+    AFTERMATH = "aftermath"
+
+
+class Verdict(StrEnum):
+    """What screening says about one plan part."""
+
+    AUTO = "auto"
+    REVIEW = "review"
+    DECLINE = "decline"
+
+
+class PartKind(StrEnum):
+    UNSHIPPED = "unshipped"
+    PARCEL = "parcel"
+
+
+class PartState(StrEnum):
+    EXECUTING = "executing"
+    REVIEW = "review"
+    DONE = "done"
+    DECLINED = "declined"
+    WITHDRAWN = "withdrawn"
+
+
+class RefundOn(StrEnum):
+    """When the money of a recalled parcel may leave."""
+
+    RECALL_CONFIRMED = "recall_confirmed"
+    GOODS_BACK = "goods_back"
+
+
+class CaseOutcome(StrEnum):
+    CANCELLED = "cancelled"
+    PARTLY_CANCELLED = "partly_cancelled"
+    DECLINED = "declined"
+    WITHDRAWN = "withdrawn"
+    ANSWERED = "answered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    leg_no: int
+    part_no: int
+    kind: LegKind
+    rank: int
+    is_local: bool
+    state: LegState
+    target: str
+    """Payment, shipment, benefit or outbound number, by kind."""
+    number: str
+    """The fixed number of the outside call; empty until claimed where it depends on what went before."""
+    amount_minor: int
+    attempts: int
+    next_try_at: datetime | None
+    due_at: datetime | None
+    code: str
+    evidence: Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    part_no: int
+    kind: PartKind
+    shipment_id: str
+    state: PartState
+    quantities: Mapping[LineId, int]
+    rule: str
+    refund_on: RefundOn
+    legs: tuple[Leg, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    case_id: CaseId
+    kind: Kind
+    order_id: OrderId
+    merchant_id: str
+    channel: str
+    state: State
+    version: int
+    event_seq: int
+    head: bytes
+    reason: str
+    rule: str
+    outcome: CaseOutcome | None
+    opened_at: datetime
+    respond_warn_at: datetime | None
+    respond_due_at: datetime | None
+    answered_at: datetime | None
+    """A person has answered in the present round of review."""
+    is_warned: bool
+    is_overdue: bool
+    parts: tuple[Part, ...]
+    unsent_messages: int
+    next_message_at: datetime | None
+    told: frozenset[str]
+    """Facts the buyer has been told, or is about to be."""

@@ -1,0 +1,39 @@
+"""When a person must have answered, and when a merchant is open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+MINUTES_PER_DAY = 24 * 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RespondClock:
+    warn_at: datetime
+    due_at: datetime
+
+
+def respond_clock(*, opened_at: datetime, is_urgent: bool) -> RespondClock:
+    """Warn at 10 and due at 15 minutes; 3 minutes for perishables, riders and stolen accounts, warned at 2."""
+    warn, due = (2, 3) if is_urgent else (10, 15)
+    return RespondClock(warn_at=opened_at + timedelta(minutes=warn), due_at=opened_at + timedelta(minutes=due))
+
+
+def is_open(at: datetime, *, time_zone: str, hours: Sequence[tuple[int, int]]) -> bool:
+    """Whether the merchant works at this moment. Windows are minutes of the local day; none means always."""
+    if not hours:
+        return True
+    local = at.astimezone(ZoneInfo(time_zone))
+    minute = local.hour * 60 + local.minute
+    return any(opens <= minute < closes for opens, closes in hours)
+
+
+def next_opening(at: datetime, *, time_zone: str, hours: Sequence[tuple[int, int]]) -> datetime:
+    """The moment itself when open, else the start of the next window."""
+    if is_open(at, time_zone=time_zone, hours=hours):
+        return at
+    local = at.astimezone(ZoneInfo(time_zone))
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    starts = [midnight + timedelta(days=day, minutes=opens) for day in (0, 1) for opens, _ in hours]
+    return min(start for start in starts if start > local).astimezone(at.tzinfo)

@@ -1,0 +1,173 @@
+"""What a case needs now, read from its rows alone. The loop does what this says and asks again.
+
+Level-triggered: the answer depends on what is true, never on what woke the case.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from unwind.domain.case import Case, CaseOutcome, Leg, Part, PartState
+from unwind.domain.legs import FINAL, SPECS, LegKind, LegState
+from unwind.domain.transitions import Event, State
+
+IDLE_CHECK = timedelta(hours=1)
+"""An open case is looked at at least this often, whatever else it waits for (I6)."""
+
+
+GOODS_AND_MONEY = frozenset(
+    {
+        LegKind.HOLD_SHIPMENT,
+        LegKind.VOID_WAYBILL,
+        LegKind.RECALL_PARCEL,
+        LegKind.REVOKE_ENTITLEMENT,
+        LegKind.REVERSE_SETTLEMENT,
+        LegKind.REFUND,
+    }
+)
+"""Once these are performed the buyer hears about it; the shop's own bookkeeping may still run."""
+
+
+class Need(StrEnum):
+    PERFORM = "perform"
+    """`legs` are to be claimed and carried out."""
+    ASK = "ask"
+    """`legs` have left; ask the other side by their own numbers."""
+    MOVE = "move"
+    """`event` moves the case."""
+    HAND_OVER = "hand_over"
+    """`part` goes to a person."""
+    CLOCK = "clock"
+    """`event` is a clock that has struck."""
+    TELL = "tell"
+    """Messages are due."""
+    WAIT = "wait"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    need: Need
+    legs: tuple[Leg, ...] = ()
+    part: Part | None = None
+    event: Event | None = None
+    until: datetime | None = None
+
+
+def is_performed(leg: Leg) -> bool:
+    return leg.state in FINAL or (leg.state is LegState.ACCEPTED and SPECS[leg.kind].acceptance_is_enough)
+
+
+def is_final(leg: Leg) -> bool:
+    return leg.state in FINAL
+
+
+def frontier(part: Part) -> tuple[Leg, ...]:
+    """The legs of the lowest rank that is not performed: what may run now."""
+    waiting = [leg for leg in part.legs if not is_performed(leg)]
+    if not waiting:
+        return ()
+    rank = min(leg.rank for leg in waiting)
+    return tuple(leg for leg in waiting if leg.rank == rank)
+
+
+def next_step(case: Case, now: datetime) -> Step:
+    """One step at a time, the most urgent first; WAIT names the moment to look again."""
+    executing = [part for part in case.parts if part.state is PartState.EXECUTING]
+    for part in executing:
+        blocked = _blocked(part, now)
+        if blocked is not None:
+            return Step(need=Need.HAND_OVER, part=part, legs=(blocked,))
+    due = tuple(
+        leg for part in executing for leg in frontier(part) if leg.state is LegState.PLANNED and _is_due(leg, now)
+    )
+    if due:
+        return Step(need=Need.PERFORM, legs=due)
+    asked = tuple(leg for part in executing for leg in part.legs if _may_ask(leg) and _is_due(leg, now))
+    if asked:
+        return Step(need=Need.ASK, legs=asked)
+    if case.state is State.REVIEW:
+        clock = _clock(case, now)
+        if clock is not None:
+            return Step(need=Need.CLOCK, event=clock)
+    if news_of(case) - case.told or (
+        case.unsent_messages and (case.next_message_at is None or case.next_message_at <= now)
+    ):
+        return Step(need=Need.TELL)
+    event = _move(case, executing)
+    if event is not None:
+        return Step(need=Need.MOVE, event=event)
+    return Step(need=Need.WAIT, until=_next_look(case, executing, now))
+
+
+def news_of(case: Case) -> frozenset[str]:
+    """The facts about a case that the buyer is owed now, each told once. "Refunded" only when the gateway has said so (I12)."""
+    facts: set[str] = set()
+    for part in case.parts:
+        if part.state not in {PartState.EXECUTING, PartState.DONE} or not part.legs:
+            continue
+        refunds = [leg for leg in part.legs if leg.kind is LegKind.REFUND]
+        if refunds and all(leg.state is LegState.SUCCEEDED for leg in refunds):
+            facts.add(f"refund_done:{part.part_no}")
+        elif all(is_performed(leg) for leg in part.legs if leg.kind in GOODS_AND_MONEY):
+            facts.add(f"refund_on_its_way:{part.part_no}" if refunds else f"cancelled:{part.part_no}")
+    if case.outcome in {CaseOutcome.DECLINED, CaseOutcome.WITHDRAWN, CaseOutcome.ANSWERED}:
+        facts.add(case.outcome.value)
+    return frozenset(facts)
+
+
+def _is_due(leg: Leg, now: datetime) -> bool:
+    return leg.next_try_at is None or leg.next_try_at <= now
+
+
+def _may_ask(leg: Leg) -> bool:
+    return leg.state in {LegState.CLAIMED, LegState.UNKNOWN, LegState.ACCEPTED}
+
+
+def _blocked(part: Part, now: datetime) -> Leg | None:
+    """The first leg that cannot go on without a person, or that has kept everybody waiting past its time."""
+    for leg in part.legs:
+        if leg.state is LegState.BLOCKED:
+            return leg
+        waits = _may_ask(leg) or leg.state is LegState.TASK
+        if waits and leg.due_at is not None and leg.due_at <= now:
+            return leg
+    return None
+
+
+def _move(case: Case, executing: list[Part]) -> Event | None:
+    legs = [leg for part in executing for leg in part.legs]
+    if case.state is State.EXECUTING and all(is_performed(leg) for leg in legs):
+        return Event.PERFORMED
+    if case.state is State.SETTLING and all(is_final(leg) for leg in legs):
+        return Event.SETTLED
+    if case.state is State.NOTIFYING and case.unsent_messages == 0:
+        return Event.TOLD
+    return None
+
+
+def _clock(case: Case, now: datetime) -> Event | None:
+    if case.answered_at is not None:
+        return None
+    if not case.is_overdue and case.respond_due_at is not None and case.respond_due_at <= now:
+        return Event.CLOCK_DUE
+    if not case.is_warned and not case.is_overdue and case.respond_warn_at is not None and case.respond_warn_at <= now:
+        return Event.CLOCK_WARNED
+    return None
+
+
+def _next_look(case: Case, executing: list[Part], now: datetime) -> datetime:
+    moments = [now + IDLE_CHECK]
+    for part in executing:
+        at_work = set(frontier(part))
+        for leg in part.legs:
+            if leg.state in FINAL:
+                continue
+            if leg.next_try_at is not None and (leg in at_work or _may_ask(leg)):
+                moments.append(leg.next_try_at)
+            if leg.due_at is not None and (_may_ask(leg) or leg.state is LegState.TASK):
+                moments.append(leg.due_at)
+    if case.unsent_messages and case.next_message_at is not None:
+        moments.append(case.next_message_at)
+    if case.state is State.REVIEW and case.answered_at is None:
+        moments += [at for at in (case.respond_warn_at, case.respond_due_at) if at is not None and at > now]
+    return max(now, min(moments))

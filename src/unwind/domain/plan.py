@@ -1,0 +1,243 @@
+"""(order, wish) -> plan parts -> ordered legs. The plan that is shown is the plan that is executed.
+
+A part is what can be taken back together now: the units still in the house, or one parcel.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from unwind.domain.case import PartKind, RefundOn
+from unwind.domain.errors import require
+from unwind.domain.legs import RECEIVE_BEFORE_REFUND_RANK, SPECS, LegKind
+from unwind.domain.order import Dependence, Line, LineId, Order, PaymentState, ReturnsAs, Shipment, VirtualState
+from unwind.domain.refund_split import Amounts, split_refund
+from unwind.domain.stage import COMING_BACK, IN_THE_HOUSE, ON_THE_WAY, Stage
+from unwind.domain.stock import Bucket
+
+GOES_WITH_PARENT = frozenset(Dependence) - {Dependence.NONE, Dependence.BUNDLE}
+RESTOCK_RETURN_RANK = 66
+NOTHING_TO_STOP = frozenset({Stage.DELIVERED, Stage.LOST})
+"""Money may still go back when a named person says so (I5); there are no goods to stop or put back."""
+OUR_OWN_BOOKS = "local"
+"""The connection of payments that the built-in shop keeps itself: balance, points, gift cards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartPlan:
+    kind: PartKind
+    stage: Stage
+    shipment: Shipment | None
+    quantities: Mapping[LineId, int]
+    amounts: Amounts
+    completes_order: bool
+    """After this part (and those before it) nothing of the order is left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegDraft:
+    kind: LegKind
+    rank: int
+    target: str = ""
+    amount_minor: int = 0
+    is_local: bool = False
+    """Done in our own transaction; nobody outside is asked."""
+    evidence: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def free_units(line: Line) -> int:
+    return line.quantity - line.taken_units
+
+
+def complete_wish(order: Order, wish: Mapping[LineId, int] | None) -> dict[LineId, int]:
+    """The units to take back: everything when nothing is named, and what hangs on a parent that goes."""
+    if wish is None:
+        wanted = {line.line_id: free_units(line) for line in order.lines}
+    else:
+        known = {line.line_id for line in order.lines}
+        for line_id, units in wish.items():
+            require(line_id in known, "unknown_line", line=line_id)
+            require(units > 0, "quantity_not_positive", line=line_id)
+            require(
+                units <= free_units(order.line(line_id)),
+                "quantity_too_large",
+                line=line_id,
+                free=free_units(order.line(line_id)),
+            )
+        wanted = dict(wish)
+    for line in order.lines:
+        if line.parent_line_id is None or line.dependence not in GOES_WITH_PARENT:
+            continue
+        parent = order.line(line.parent_line_id)
+        if parent.taken_units + wanted.get(parent.line_id, 0) == parent.quantity:
+            wanted[line.line_id] = free_units(line)
+    return {line_id: units for line_id, units in wanted.items() if units > 0}
+
+
+def partition(order: Order, wanted: Mapping[LineId, int]) -> tuple[PartPlan, ...]:
+    """Cuts the wish into parts: units in the house first, then parcels, least advanced first.
+
+    Amounts are computed one after the other, each on top of the one before, so that together they are exact.
+    """
+    rest = dict(wanted)
+    cuts: list[tuple[PartKind, Stage, Shipment | None, dict[LineId, int]]] = []
+    in_house = {line_id: min(units, _loose_units(order, line_id)) for line_id, units in rest.items()}
+    in_house = {line_id: units for line_id, units in in_house.items() if units > 0}
+    if in_house:
+        cuts.append((PartKind.UNSHIPPED, order.released_stage, None, in_house))
+        _subtract(rest, in_house)
+    for shipment in sorted(order.shipments, key=lambda s: (list(Stage).index(s.stage), s.shipment_id)):
+        inside = {line_id: min(units, shipment.quantities.get(line_id, 0)) for line_id, units in rest.items()}
+        inside = {line_id: units for line_id, units in inside.items() if units > 0}
+        if inside:
+            cuts.append((PartKind.PARCEL, shipment.stage, shipment, inside))
+            _subtract(rest, inside)
+    if any(rest.values()):
+        lost_track = {line_id: units for line_id, units in rest.items() if units > 0}
+        cuts.append((PartKind.UNSHIPPED, Stage.UNKNOWN, None, lost_track))
+    return _price(order, cuts)
+
+
+def _loose_units(order: Order, line_id: LineId) -> int:
+    """Units of the line that are in no parcel."""
+    line = order.line(line_id)
+    in_house_parcels = sum(s.quantities.get(line_id, 0) for s in order.shipments if s.stage in IN_THE_HOUSE)
+    return max(0, line.buckets.get(Bucket.RESERVED, 0) + line.buckets.get(Bucket.HELD, 0) - in_house_parcels)
+
+
+def _subtract(rest: dict[LineId, int], taken: Mapping[LineId, int]) -> None:
+    for line_id, units in taken.items():
+        rest[line_id] -= units
+
+
+def _price(
+    order: Order, cuts: list[tuple[PartKind, Stage, Shipment | None, dict[LineId, int]]]
+) -> tuple[PartPlan, ...]:
+    parts: list[PartPlan] = []
+    priced = order
+    for kind, stage, shipment, quantities in cuts:
+        amounts = split_refund(priced, quantities)
+        priced = book(priced, quantities, amounts)
+        parts.append(
+            PartPlan(
+                kind=kind,
+                stage=stage,
+                shipment=shipment,
+                quantities=quantities,
+                amounts=amounts,
+                completes_order=all(free_units(line) == 0 for line in priced.lines),
+            )
+        )
+    return tuple(parts)
+
+
+def reprice(order: Order, parts: Sequence[PartPlan]) -> tuple[PartPlan, ...]:
+    """The same parts, priced as if only they were taken back, in this order: what is decided is what is paid."""
+    return _price(order, [(p.kind, p.stage, p.shipment, dict(p.quantities)) for p in parts])
+
+
+def book(order: Order, quantities: Mapping[LineId, int], amounts: Amounts) -> Order:
+    """The order after these units and this money are spoken for."""
+    booked = {share.payment_id: share.amount_minor for share in amounts.shares}
+    return replace(
+        order,
+        lines=tuple(replace(ln, taken_units=ln.taken_units + quantities.get(ln.line_id, 0)) for ln in order.lines),
+        payments=tuple(replace(p, booked_minor=p.booked_minor + booked.get(p.payment_id, 0)) for p in order.payments),
+    )
+
+
+def build_legs(order: Order, part: PartPlan, *, refund_on: RefundOn) -> tuple[LegDraft, ...]:
+    """All legs of one part, in rank order."""
+    legs = [*_stop_goods(order, part, refund_on), *_entitlements(order, part), *_money(order, part)]
+    legs += _put_back(order, part)
+    return tuple(sorted(legs, key=lambda leg: leg.rank))
+
+
+def _leg(
+    kind: LegKind, target: str = "", amount_minor: int = 0, *, is_local: bool = False, rank: int | None = None
+) -> LegDraft:
+    return LegDraft(
+        kind=kind,
+        rank=SPECS[kind].rank if rank is None else rank,
+        target=target,
+        amount_minor=amount_minor,
+        is_local=is_local,
+    )
+
+
+def _stop_goods(order: Order, part: PartPlan, refund_on: RefundOn) -> list[LegDraft]:
+    if _is_purely_virtual(order, part) or part.stage in NOTHING_TO_STOP:
+        return []
+    if part.stage in ON_THE_WAY and part.shipment is not None:
+        return recall_legs(part.shipment.shipment_id, refund_on=refund_on)
+    if part.stage in COMING_BACK and part.shipment is not None:
+        return [_leg(LegKind.RECEIVE_RETURN, part.shipment.shipment_id, rank=RECEIVE_BEFORE_REFUND_RANK)]
+    if order.payment_state is PaymentState.UNPAID and part.stage is Stage.NONE:
+        return []
+    blocked_here = part.stage is Stage.NONE
+    legs = [_leg(LegKind.HOLD_SHIPMENT, part.shipment.shipment_id if part.shipment else "", is_local=blocked_here)]
+    if part.stage is Stage.LABEL_PRINTED and part.shipment is not None:
+        legs.append(_leg(LegKind.VOID_WAYBILL, part.shipment.shipment_id))
+    return legs
+
+
+def recall_legs(shipment_id: str, *, refund_on: RefundOn) -> list[LegDraft]:
+    """Stop the parcel on its way, and take it back in; the money waits for the one or the other."""
+    before_money = refund_on is RefundOn.GOODS_BACK
+    receive_rank = RECEIVE_BEFORE_REFUND_RANK if before_money else RESTOCK_RETURN_RANK - 1
+    return [_leg(LegKind.RECALL_PARCEL, shipment_id), _leg(LegKind.RECEIVE_RETURN, shipment_id, rank=receive_rank)]
+
+
+def _is_purely_virtual(order: Order, part: PartPlan) -> bool:
+    return all(order.line(line_id).virtual is not VirtualState.NOT_VIRTUAL for line_id in part.quantities)
+
+
+def _entitlements(order: Order, part: PartPlan) -> list[LegDraft]:
+    sent = [order.line(line_id) for line_id in part.quantities]
+    return [
+        _leg(LegKind.REVOKE_ENTITLEMENT, ln.line_id)
+        for ln in sent
+        if ln.virtual in {VirtualState.SENT, VirtualState.REVEALED}
+    ]
+
+
+def _money(order: Order, part: PartPlan) -> list[LegDraft]:
+    legs: list[LegDraft] = []
+    payments = {p.payment_id: p for p in order.payments}
+    if order.merchant.has_settlement and part.amounts.returned_minor > 0:
+        legs.append(_leg(LegKind.REVERSE_SETTLEMENT, order.order_id, part.amounts.returned_minor))
+    for share in part.amounts.shares:
+        payment = payments[share.payment_id]
+        kind = LegKind.REFUND if payment.returns_as is ReturnsAs.CASH else LegKind.RESTORE_BENEFIT
+        is_local = kind is LegKind.RESTORE_BENEFIT and payment.connection == OUR_OWN_BOOKS
+        legs.append(_leg(kind, share.payment_id, share.amount_minor, is_local=is_local))
+    return legs
+
+
+def _put_back(order: Order, part: PartPlan) -> list[LegDraft]:
+    is_return = part.stage in ON_THE_WAY or part.stage in COMING_BACK
+    legs: list[LegDraft] = []
+    if not _is_purely_virtual(order, part) and part.stage not in NOTHING_TO_STOP:
+        legs.append(_leg(LegKind.RELEASE_STOCK, is_local=True, rank=RESTOCK_RETURN_RANK if is_return else None))
+    for benefit in order.benefits:
+        if not benefit.is_restored and _comes_back(order, part, benefit.line_id):
+            legs.append(_leg(LegKind.RESTORE_BENEFIT, f"benefit:{benefit.benefit_id}", benefit.amount, is_local=True))
+    kind = LegKind.CANCEL_ORDER if part.completes_order else LegKind.AMEND_ORDER
+    legs.append(_leg(kind, order.order_id, is_local=order.merchant.is_local))
+    if part.completes_order:
+        legs += [_leg(LegKind.CLOSE_PAYMENT, attempt.payment_id) for attempt in order.open_attempts]
+    return legs
+
+
+def _comes_back(order: Order, part: PartPlan, line_id: LineId | None) -> bool:
+    """A coupon returns with the last line that used it; a quota with the units of its line."""
+    if line_id is None:
+        return part.completes_order
+    line = order.line(line_id)
+    return line.taken_units + part.quantities.get(line_id, 0) == line.quantity
+
+
+def local_prefix(legs: Sequence[LegDraft]) -> int:
+    """How many of the legs, in order, can be done in our own transaction before anybody outside is needed."""
+    outside = [leg.rank for leg in legs if not leg.is_local]
+    first_outside = min(outside, default=None)
+    return sum(1 for leg in legs if leg.is_local and (first_outside is None or leg.rank < first_outside))

@@ -1,0 +1,89 @@
+"""How much of each payment goes back when some units are taken back.
+
+The amount is the difference of two states, never a price times a quantity: what all units taken so far are worth, minus what is already on its way
+back. Whatever the order of the parts, taking back everything returns exactly what was captured, payment by payment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from unwind.domain.errors import ensure
+from unwind.domain.money import allocate
+from unwind.domain.order import AttemptState, LineId, Order, Payment, PaymentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundShare:
+    payment_id: PaymentId
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amounts:
+    """The three amounts that are always shown together (RULES: money). `paid - deducted = returned`."""
+
+    paid_minor: int
+    deducted_minor: int
+    returned_minor: int
+    shares: tuple[RefundShare, ...]
+
+
+def line_nets(order: Order) -> dict[LineId, int]:
+    """What each line really costs the buyer, in minor units; the shop's frozen allocation of discounts wins over ours."""
+    gross = {line.line_id: line.unit_price_minor * line.quantity for line in order.lines}
+    nets = dict(gross)
+    for discount in order.discounts:
+        by_line = dict(discount.by_line)
+        if not by_line:
+            by_line = dict(zip(gross, allocate(discount.amount_minor, list(gross.values())), strict=True))
+        for line_id, amount in by_line.items():
+            nets[line_id] -= amount
+    ensure(all(net >= 0 for net in nets.values()), "a line is never worth less than nothing")
+    return nets
+
+
+def worth_of(order: Order, taken: Mapping[LineId, int]) -> int:
+    """What the buyer paid for these units. Shipping comes back only with the last unit of the order."""
+    nets = line_nets(order)
+    worth = sum(nets[line.line_id] * taken.get(line.line_id, 0) // line.quantity for line in order.lines)
+    if all(taken.get(line.line_id, 0) == line.quantity for line in order.lines):
+        worth += order.shipping_minor
+    return worth
+
+
+def split_refund(order: Order, taking: Mapping[LineId, int]) -> Amounts:
+    """The refund for `taking` on top of everything taken so far, cut over the captured payments of the order.
+
+    Each payment gets its largest-remainder share of the whole so far, less what it has already given; a share never goes below zero or
+    above what that payment still holds.
+    """
+    taken = {line.line_id: line.taken_units + taking.get(line.line_id, 0) for line in order.lines}
+    ensure(all(taken[line.line_id] <= line.quantity for line in order.lines), "more units taken back than ordered")
+    captured = [p for p in order.payments if p.state is AttemptState.CAPTURED]
+    paid_in = sum(p.share_minor for p in captured)
+    worth_after = min(worth_of(order, taken), paid_in)
+    booked = sum(p.booked_minor for p in captured)
+    now = max(0, worth_after - booked)
+    if now == 0:
+        return Amounts(paid_minor=0, deducted_minor=0, returned_minor=0, shares=())
+    goals = allocate(worth_after, [p.share_minor for p in captured])
+    cuts = [max(0, goal - p.booked_minor) for goal, p in zip(goals, captured, strict=True)]
+    excess = sum(cuts) - now
+    for i in sorted(range(len(cuts)), key=lambda i: (-cuts[i], i)):
+        less = min(excess, cuts[i])
+        cuts[i] -= less
+        excess -= less
+    ensure(sum(cuts) == now, "the parts of a refund add up to the refund")
+    possible = [min(cut, _held_minor(p)) for cut, p in zip(cuts, captured, strict=True)]
+    shares = tuple(
+        RefundShare(payment_id=p.payment_id, amount_minor=cut)
+        for p, cut in zip(captured, possible, strict=True)
+        if cut > 0
+    )
+    returned = sum(possible)
+    return Amounts(paid_minor=now, deducted_minor=now - returned, returned_minor=returned, shares=shares)
+
+
+def _held_minor(payment: Payment) -> int:
+    """What this payment can still give for this order; money returned elsewhere is gone."""
+    return max(0, min(payment.share_minor, payment.captured_minor - payment.elsewhere_minor) - payment.booked_minor)

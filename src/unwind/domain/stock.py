@@ -1,0 +1,48 @@
+"""Where the units of an order line are. They always add up to what was ordered (I4)."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from unwind.domain.errors import ensure
+
+
+class Bucket(StrEnum):
+    RESERVED = "reserved"
+    HELD = "held"
+    SHIPPED = "shipped"
+    RECALLED = "recalled"
+    QUARANTINE = "quarantine"
+    RESTOCKED = "restocked"
+    LOST = "lost"
+    DELIVERED = "delivered"
+
+
+ALLOWED_MOVES: frozenset[tuple[Bucket, Bucket]] = frozenset(
+    {
+        (Bucket.RESERVED, Bucket.HELD),
+        (Bucket.HELD, Bucket.RESERVED),
+        (Bucket.RESERVED, Bucket.RESTOCKED),
+        (Bucket.HELD, Bucket.RESTOCKED),
+        (Bucket.RESERVED, Bucket.SHIPPED),
+        (Bucket.HELD, Bucket.SHIPPED),
+        (Bucket.SHIPPED, Bucket.RECALLED),
+        (Bucket.SHIPPED, Bucket.DELIVERED),
+        (Bucket.SHIPPED, Bucket.LOST),
+        (Bucket.RECALLED, Bucket.DELIVERED),
+        (Bucket.RECALLED, Bucket.LOST),
+        (Bucket.RECALLED, Bucket.QUARANTINE),
+        (Bucket.QUARANTINE, Bucket.RESTOCKED),
+        (Bucket.QUARANTINE, Bucket.LOST),
+    }
+)
+"""Nothing comes back from delivered, restocked or lost: that is a new story, told by an aftermath case."""
+
+
+def move_units(buckets: Mapping[Bucket, int], source: Bucket, target: Bucket, units: int) -> dict[Bucket, int]:
+    """The buckets after the move; the sum is the same."""
+    ensure((source, target) in ALLOWED_MOVES, f"stock does not move from {source} to {target}")
+    ensure(0 < units <= buckets.get(source, 0), f"{source} does not hold {units} units")
+    moved = dict(buckets)
+    moved[source] -= units
+    moved[target] = moved.get(target, 0) + units
+    return moved

@@ -1,0 +1,88 @@
+"""THE table: which event may move a case from which state to which. Nothing else decides a move (I8).
+
+`docs/flow.md` and the database table `allowed_move` are generated from it.
+"""
+
+from enum import StrEnum
+
+from unwind.domain.errors import InvariantBroken
+
+
+class State(StrEnum):
+    NEW = "new"
+    """Before the first event; never stored."""
+    RECEIVED = "received"
+    EXECUTING = "executing"
+    REVIEW = "review"
+    SETTLING = "settling"
+    NOTIFYING = "notifying"
+    ARCHIVED = "archived"
+
+
+class Event(StrEnum):
+    RECEIVED = "received"
+    SCREENED_AUTO = "screened_auto"
+    SCREENED_REVIEW = "screened_review"
+    SCREENED_DECLINE = "screened_decline"
+    CLOSED_AT_ONCE = "closed_at_once"
+    NEEDS_PERSON = "needs_person"
+    PART_DECIDED = "part_decided"
+    APPROVED = "approved"
+    DECLINED = "declined"
+    WITHDRAWN = "withdrawn"
+    ANSWERED = "answered"
+    PERFORMED = "performed"
+    SETTLED = "settled"
+    TOLD = "told"
+    LEG_CLAIMED = "leg_claimed"
+    LEG_RECORDED = "leg_recorded"
+    MESSAGE_RECORDED = "message_recorded"
+    CONTACTED_AGAIN = "contacted_again"
+    CLOCK_WARNED = "clock_warned"
+    CLOCK_DUE = "clock_due"
+    WOKEN = "woken"
+    ORDER_CHANGED = "order_changed"
+
+
+OPEN_STATES = (State.EXECUTING, State.REVIEW, State.SETTLING, State.NOTIFYING)
+
+_MOVES: dict[tuple[State, Event], State] = {
+    (State.NEW, Event.RECEIVED): State.RECEIVED,
+    (State.RECEIVED, Event.SCREENED_AUTO): State.EXECUTING,
+    (State.RECEIVED, Event.SCREENED_REVIEW): State.REVIEW,
+    (State.RECEIVED, Event.SCREENED_DECLINE): State.NOTIFYING,
+    (State.EXECUTING, Event.CLOSED_AT_ONCE): State.ARCHIVED,
+    (State.EXECUTING, Event.PERFORMED): State.SETTLING,
+    (State.EXECUTING, Event.NEEDS_PERSON): State.REVIEW,
+    (State.SETTLING, Event.NEEDS_PERSON): State.REVIEW,
+    (State.SETTLING, Event.SETTLED): State.NOTIFYING,
+    (State.NOTIFYING, Event.NEEDS_PERSON): State.REVIEW,
+    (State.NOTIFYING, Event.TOLD): State.ARCHIVED,
+    (State.REVIEW, Event.NEEDS_PERSON): State.REVIEW,
+    (State.REVIEW, Event.PART_DECIDED): State.REVIEW,
+    (State.REVIEW, Event.APPROVED): State.EXECUTING,
+    (State.REVIEW, Event.DECLINED): State.NOTIFYING,
+    (State.REVIEW, Event.WITHDRAWN): State.NOTIFYING,
+    (State.REVIEW, Event.ANSWERED): State.NOTIFYING,
+    (State.REVIEW, Event.CLOCK_WARNED): State.REVIEW,
+    (State.REVIEW, Event.CLOCK_DUE): State.REVIEW,
+}
+
+_FACTS = (
+    Event.LEG_CLAIMED,
+    Event.LEG_RECORDED,
+    Event.MESSAGE_RECORDED,
+    Event.CONTACTED_AGAIN,
+    Event.WOKEN,
+    Event.ORDER_CHANGED,
+)
+"""Things that happen in any open state and change none."""
+
+TABLE: dict[tuple[State, Event], State] = _MOVES | {(s, e): s for s in OPEN_STATES for e in _FACTS}
+
+
+def next_state(state: State, event: Event) -> State:
+    try:
+        return TABLE[state, event]
+    except KeyError:
+        raise InvariantBroken(f"{event} does not move a case that is {state}") from None

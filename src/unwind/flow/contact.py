@@ -1,0 +1,49 @@
+"""A second contact about something already open: an event on that case, and more urgency; never a second case."""
+
+from unwind.domain.seal import commit_to
+from unwind.domain.transitions import Event, State
+from unwind.flow.chronicle import clock, record
+from unwind.flow.services import Services
+from unwind.policy.facts import Words
+from unwind.storage import cases, locks, privacy
+from unwind.storage.database import Connection
+
+RAISED_PRIORITY = 10
+PRIORITY_MAX = 100
+
+
+async def contact_again(
+    conn: Connection,
+    services: Services,
+    case_id: str,
+    *,
+    actor: str,
+    words: Words,
+    channel: str,
+    text: str,
+    wrapped_key: bytes | None,
+) -> None:
+    """Raises the case and makes it due. The order row is locked already; the case is locked here."""
+    await locks.lock_case(conn, case_id)
+    head = await cases.read_head(conn, case_id)
+    if head is None or head["state"] == State.ARCHIVED:
+        return
+    now = await clock(conn)
+    data: dict[str, object] = {"channel": channel, "reason": words.reason, "intent": words.intent}
+    if text:
+        key = await privacy.keep_private(
+            conn, services.vault, head["order_id"], {"words": text}, wrapped_key=wrapped_key, case_id=case_id
+        )
+        data["words"] = commit_to(text, key=key)
+    ceiling = PRIORITY_MAX if head["priority"] >= PRIORITY_MAX else PRIORITY_MAX - 1
+    await record(
+        conn,
+        case_id,
+        Event.CONTACTED_AGAIN,
+        at=now,
+        actor=actor,
+        data=data,
+        priority=min(ceiling, head["priority"] + RAISED_PRIORITY),
+        more_contacts=1,
+        is_due_now=True,
+    )

@@ -1,0 +1,37 @@
+"""When money arrives, by the way it was paid; shown with every refund (PROTOCOLS 1.3, 2.3, 4; RULES: money)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    zh: str
+    en: str
+    days_max: int
+    """Bank working days."""
+
+
+BY_METHOD = {
+    "wechat": Estimate(
+        zh="零钱约5分钟内到账,银行卡1-3个工作日",
+        en="within minutes to balance, 1-3 working days to a bank card",
+        days_max=3,
+    ),
+    "alipay": Estimate(
+        zh="余额即时到账,银行卡1-3个工作日", en="at once to balance, 1-3 working days to a bank card", days_max=3
+    ),
+    "huabei": Estimate(zh="退回花呗额度,1-3个工作日", en="back to the credit limit in 1-3 working days", days_max=3),
+    "card": Estimate(zh="1-3个工作日退回原银行卡", en="1-3 working days to the original card", days_max=3),
+    "credit_card": Estimate(zh="1-3个工作日退回信用卡账单", en="1-3 working days to the credit card bill", days_max=3),
+    "stripe": Estimate(zh="5-10个工作日退回原卡", en="5-10 working days to the original card", days_max=10),
+    "balance": Estimate(zh="即时退回账户余额", en="at once to the account balance", days_max=0),
+    "points": Estimate(zh="即时退回积分", en="points are restored at once", days_max=0),
+    "gift_card": Estimate(zh="即时退回礼品卡", en="at once to the gift card", days_max=0),
+}
+ORIGINAL_ROUTE = Estimate(
+    zh="款项将在1-3个工作日退回原支付账户", en="back to the original payment account in 1-3 working days", days_max=3
+)
+
+
+def estimate_for(method: str) -> Estimate:
+    return BY_METHOD.get(method, ORIGINAL_ROUTE)

@@ -1,0 +1,353 @@
+"""Step 4: carry out legs. Every outside leg makes the same five moves:
+
+    claim the intent row (fixed number, fixed amount) - commit - call - record what came of it - commit.
+
+A leg that has left is never sent again before the other side was asked for it by its own number. Only the holder of the case's lease
+gets to write, so a worker that slept past its lease cannot undo what another has done.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from unwind.domain.case import Case, Leg, Part
+from unwind.domain.errors import Refusal, ensure
+from unwind.domain.legs import LegKind, LegState
+from unwind.domain.order import Order
+from unwind.domain.outcome import Outcome, OutcomeKind
+from unwind.domain.transitions import Event
+from unwind.flow import aftermath, calls, goods
+from unwind.flow.chronicle import record
+from unwind.flow.services import Services
+from unwind.storage import benefits, cases, locks, money, orders, tasks
+from unwind.storage.database import Connection
+
+CALL_TIMEOUT_S = 10
+NUMBERS_MAX = 5
+"""Dead numbers in a row before a person looks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    case_id: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked:
+    """A case and its order, both locked by the transaction that reads them."""
+
+    case: Case
+    row: orders.OrderRow
+    now: datetime
+
+    @property
+    def order(self) -> Order:
+        return self.row.order
+
+    def part_of(self, leg: Leg) -> Part:
+        return next(part for part in self.case.parts if part.part_no == leg.part_no)
+
+
+async def lock_both(conn: Connection, case_id: str, *, token: int | None) -> Locked:
+    """Order before case (`locks.py`), then a reading of both as they are now."""
+    head = await cases.read_head(conn, case_id)
+    if head is None:
+        raise Refusal("not_found")
+    order_id = head["order_id"]
+    await locks.lock_order(conn, order_id)
+    await locks.lock_case(conn, case_id, lease_token=token)
+    case = await cases.read_case(conn, case_id)
+    row = await orders.read_order(conn, order_id)
+    if case is None or row is None:
+        raise locks.LeaseLost(case_id)
+    return Locked(case=case, row=row, now=row.now)
+
+
+async def note(conn: Connection, locked: Locked, event: Event, data: Mapping[str, object]) -> None:
+    """Appends one fact to the history of a locked case."""
+    await record(conn, locked.case.case_id, event, at=locked.now, data=data)
+
+
+async def perform(services: Services, legs: Sequence[Leg], lease: Lease) -> None:
+    """Legs of one rank: ours in one transaction, the others side by side, each by its own five moves."""
+    local = [leg for leg in legs if leg.is_local]
+    if local:
+        await _perform_local(services, local, lease)
+    await asyncio.gather(*(_carry_out(services, leg, lease) for leg in legs if not leg.is_local))
+
+
+async def ask(services: Services, legs: Sequence[Leg], lease: Lease) -> None:
+    """Legs that have left: ask, and only where the other side never heard of the number, send again."""
+    await asyncio.gather(*(_carry_out(services, leg, lease) for leg in legs))
+
+
+async def _perform_local(services: Services, legs: Sequence[Leg], lease: Lease) -> None:
+    async with services.database.transaction() as conn:
+        locked = await lock_both(conn, lease.case_id, token=lease.token)
+        for leg in legs:
+            await _local_effect(conn, locked, leg)
+            await cases.set_leg(conn, lease.case_id, leg.leg_no, state=LegState.SUCCEEDED, next_try_at=None)
+            await note(conn, locked, Event.LEG_RECORDED, {"leg": leg.leg_no, "kind": leg.kind, "state": "succeeded"})
+
+
+async def _local_effect(conn: Connection, locked: Locked, leg: Leg) -> None:
+    part = locked.part_of(leg)
+    case_id = locked.case.case_id
+    match leg.kind:
+        case LegKind.HOLD_SHIPMENT:
+            await goods.hold(conn, locked.order, case_id, part, locked.now)
+        case LegKind.RELEASE_STOCK:
+            await goods.put_back(conn, locked.order, case_id, part, locked.now)
+        case LegKind.RESTORE_BENEFIT if leg.target.startswith("benefit:"):
+            await goods.restore_benefit(conn, locked.order, leg.target.removeprefix("benefit:"), locked.now)
+        case LegKind.RESTORE_BENEFIT:
+            await _restore_payment(conn, locked, leg)
+        case LegKind.CANCEL_ORDER | LegKind.AMEND_ORDER:
+            await goods.close_order(conn, locked.order, is_complete=leg.kind is LegKind.CANCEL_ORDER, now=locked.now)
+        case _:
+            ensure(False, f"{leg.kind} is never done in our own transaction")  # noqa: FBT003
+
+
+async def _restore_payment(conn: Connection, locked: Locked, leg: Leg) -> None:
+    """A share paid from the shop's own books goes back there."""
+    payment = next(p for p in locked.order.payments if p.payment_id == leg.target)
+    refund = await money.live_refund(
+        conn, case_id=locked.case.case_id, part_no=leg.part_no, payment_id=payment.payment_id
+    )
+    if refund is not None and refund.state == "reserved":
+        await money.book_without_gateway(conn, refund.refund_id)
+        account = f"{payment.method}:{locked.order.buyer_ref}"
+        await benefits.credit(conn, account=account, kind=payment.method, amount=leg.amount_minor)
+
+
+async def _carry_out(services: Services, leg: Leg, lease: Lease) -> None:
+    call = await _claim(services, leg, lease)
+    if call is None:
+        return
+    party = calls.party_of(services, call)
+    try:
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            outcome = await _ask_then_send(party, call)
+    except TimeoutError:
+        outcome = Outcome(kind=OutcomeKind.UNKNOWN, code="timeout")
+    await _record(services, call, outcome, lease)
+
+
+async def _ask_then_send(party: object, call: calls.Call) -> Outcome:
+    """A refund is asked for before its first sending too: after a restore the gateway may know more than we do."""
+    has_left = call.leg.state is not LegState.PLANNED or call.leg.attempts > 0
+    if has_left or call.leg.kind is LegKind.REFUND:
+        known = await calls.query(party, call)
+        if known.kind is not OutcomeKind.NOT_FOUND:
+            return known
+    return await calls.send(party, call)
+
+
+async def _claim(services: Services, leg: Leg, lease: Lease) -> calls.Call | None:
+    """Stores number, amount and intent. None when there is nothing to call: a task was opened, or an adopted refund found."""
+    async with services.database.transaction() as conn:
+        locked = await lock_both(conn, lease.case_id, token=lease.token)
+        await locks.renew_lease(conn, lease.case_id, lease.token)
+        fresh = next(g for part in locked.case.parts for g in part.legs if g.leg_no == leg.leg_no)
+        number, amount = fresh.number, fresh.amount_minor
+        call = calls.Call(case=locked.case, leg=fresh, order=locked.order, number=number, amount_minor=amount)
+        if calls.party_of(services, call) is None:
+            await _open_task(conn, services, locked, fresh)
+            return None
+        if not number:
+            claimed = await _give_number(conn, locked, fresh)
+            if claimed is None:
+                return None
+            number = claimed
+        if fresh.state is LegState.PLANNED:
+            await cases.set_leg(
+                conn,
+                lease.case_id,
+                leg.leg_no,
+                state=LegState.CLAIMED,
+                number=number,
+                due_at=fresh.due_at or locked.now + _patience(services, locked.order, fresh, LegState.CLAIMED),
+            )
+            await note(
+                conn,
+                locked,
+                Event.LEG_CLAIMED,
+                {"leg": leg.leg_no, "kind": leg.kind, "number": number, "amount_minor": amount},
+            )
+        return calls.Call(case=locked.case, leg=fresh, order=locked.order, number=number, amount_minor=amount)
+
+
+async def _give_number(conn: Connection, locked: Locked, leg: Leg) -> str | None:
+    """The fixed number of the call. None when the gateway's own earlier refund has settled the leg."""
+    if leg.kind is not LegKind.REFUND:
+        return calls.fixed_number(locked.case, leg)
+    refund = await money.live_refund(conn, case_id=locked.case.case_id, part_no=leg.part_no, payment_id=leg.target)
+    ensure(refund is not None, "a refund leg has its money set aside")
+    assert refund is not None  # noqa: S101 - for the type checker; ensured above
+    if refund.refund_no:
+        return refund.refund_no
+    adopted = await money.assign_adopted(conn, refund)
+    if adopted is None:
+        return await money.number_refund(conn, refund)
+    evidence = {**leg.evidence, "adopted": adopted}
+    await cases.set_leg(
+        conn, locked.case.case_id, leg.leg_no, state=LegState.SUCCEEDED, code="adopted", evidence=evidence
+    )
+    await note(
+        conn,
+        locked,
+        Event.LEG_RECORDED,
+        {"leg": leg.leg_no, "kind": leg.kind, "state": "succeeded", "adopted": adopted},
+    )
+    return None
+
+
+async def _open_task(conn: Connection, services: Services, locked: Locked, leg: Leg) -> None:
+    """No connector: a person outside carries the leg out and brings evidence."""
+    due = locked.now + services.pace.task
+    if leg.kind is LegKind.HOLD_SHIPMENT:
+        due = locked.now + timedelta(seconds=locked.order.merchant.hold_timeout_s)
+    audience = calls.TASK_AUDIENCE[leg.kind]
+    task_id = await tasks.open_task(
+        conn, case_id=locked.case.case_id, leg_no=leg.leg_no, audience=audience, opened_at=locked.now, due_at=due
+    )
+    await cases.set_leg(conn, locked.case.case_id, leg.leg_no, state=LegState.TASK, due_at=due, next_try_at=None)
+    await note(
+        conn, locked, Event.LEG_CLAIMED, {"leg": leg.leg_no, "kind": leg.kind, "task": task_id, "audience": audience}
+    )
+
+
+async def _record(services: Services, call: calls.Call, outcome: Outcome, lease: Lease) -> None:
+    """Writes what came of a call, with everything that follows from it, in one fenced transaction."""
+    async with services.database.transaction() as conn:
+        locked = await lock_both(conn, lease.case_id, token=lease.token)
+        await record_outcome(conn, services, locked, call, outcome)
+
+
+async def record_outcome(
+    conn: Connection, services: Services, locked: Locked, call: calls.Call, outcome: Outcome
+) -> None:
+    """The leg's new state and its effects. Also used for the answers people bring to tasks."""
+    leg = call.leg
+    if leg.kind is LegKind.REFUND and _is_another(call, outcome):
+        await _adopt(conn, locked, call, outcome.amount_minor or 0)
+        return
+    if leg.kind is LegKind.REFUND and outcome.kind is OutcomeKind.NEEDS_NEW_NUMBER and leg.attempts < NUMBERS_MAX:
+        await _renumber(conn, locked, call, state="dead", adopted_minor=0)
+        return
+    state, code = _state_after(outcome)
+    if state is LegState.SUCCEEDED:
+        await _effects(conn, services, locked, call, outcome)
+    waits = state in {LegState.ACCEPTED, LegState.UNKNOWN}
+    delay = services.pace.after(leg.attempts)
+    if outcome.retry_after_s is not None:
+        delay = max(delay, timedelta(seconds=outcome.retry_after_s))
+    due_at = leg.due_at
+    if state is not leg.state and waits:
+        due_at = locked.now + _patience(services, locked.order, leg, state)
+    await cases.set_leg(
+        conn,
+        locked.case.case_id,
+        leg.leg_no,
+        state=state,
+        attempts=leg.attempts + 1,
+        next_try_at=locked.now + delay if waits else None,
+        due_at=due_at if waits else None,
+        code=code,
+        evidence={
+            **leg.evidence,
+            **outcome.evidence,
+            **({"reference": outcome.reference} if outcome.reference else {}),
+        },
+    )
+    if state is not leg.state or code != leg.code:
+        await note(
+            conn,
+            locked,
+            Event.LEG_RECORDED,
+            {"leg": leg.leg_no, "kind": leg.kind, "state": state, "code": code, "amount_minor": call.amount_minor},
+        )
+
+
+def _state_after(outcome: Outcome) -> tuple[LegState, str]:
+    match outcome.kind:
+        case OutcomeKind.SUCCEEDED:
+            return LegState.SUCCEEDED, outcome.code
+        case OutcomeKind.PROCESSING:
+            return LegState.ACCEPTED, outcome.code
+        case OutcomeKind.UNKNOWN | OutcomeKind.RETRY_SAME_NUMBER | OutcomeKind.NOT_FOUND:
+            return LegState.UNKNOWN, outcome.code or outcome.kind.value
+        case _:
+            return LegState.BLOCKED, outcome.kind.value + (f":{outcome.code}" if outcome.code else "")
+
+
+def _patience(services: Services, order: Order, leg: Leg, state: LegState) -> timedelta:
+    """How long a leg may stay undecided before a person is asked."""
+    if leg.kind is LegKind.HOLD_SHIPMENT:
+        return timedelta(seconds=order.merchant.hold_timeout_s)
+    if state is not LegState.ACCEPTED:
+        return services.pace.doubt
+    return services.pace.carrier if leg.kind is LegKind.RECALL_PARCEL else services.pace.gateway
+
+
+def _is_another(call: calls.Call, outcome: Outcome) -> bool:
+    """The gateway holds this number with another amount: a refund from before a restore."""
+    moved = {OutcomeKind.SUCCEEDED, OutcomeKind.PROCESSING, OutcomeKind.ABNORMAL}
+    return outcome.kind in moved and outcome.amount_minor is not None and outcome.amount_minor != call.amount_minor
+
+
+async def _adopt(conn: Connection, locked: Locked, call: calls.Call, found_minor: int) -> None:
+    await _renumber(conn, locked, call, state="adopted", adopted_minor=found_minor)
+
+
+async def _renumber(conn: Connection, locked: Locked, call: calls.Call, *, state: str, adopted_minor: int) -> None:
+    """Books what the gateway holds under this number and plans the leg again under the next one."""
+    leg = call.leg
+    refund = await money.live_refund(conn, case_id=locked.case.case_id, part_no=leg.part_no, payment_id=leg.target)
+    if refund is None:
+        return
+    amount = await money.replace_refund(conn, refund, state=state, adopted_minor=adopted_minor)
+    columns: dict[str, object] = {"number": "", "attempts": leg.attempts + 1, "code": state, "due_at": None}
+    if amount > 0:
+        columns |= {"state": LegState.PLANNED, "amount_minor": amount, "next_try_at": None}
+    else:
+        columns |= {"state": LegState.SUCCEEDED, "next_try_at": None}
+    await cases.set_leg(conn, locked.case.case_id, leg.leg_no, **columns)
+    await note(
+        conn,
+        locked,
+        Event.LEG_RECORDED,
+        {"leg": leg.leg_no, "kind": leg.kind, "state": state, "number": call.number, "adopted_minor": adopted_minor},
+    )
+
+
+async def _effects(conn: Connection, services: Services, locked: Locked, call: calls.Call, outcome: Outcome) -> None:
+    """What a finished leg makes true in our own books."""
+    leg, order, case_id = call.leg, locked.order, locked.case.case_id
+    part = locked.part_of(leg)
+    match leg.kind:
+        case LegKind.HOLD_SHIPMENT:
+            await goods.hold(conn, order, case_id, part, locked.now)
+        case LegKind.RECALL_PARCEL:
+            await goods.recall(conn, order, case_id, part, locked.now)
+        case LegKind.RECEIVE_RETURN:
+            await goods.take_in(conn, order, case_id, part, locked.now)
+        case LegKind.REFUND:
+            refund = await money.live_refund(conn, case_id=case_id, part_no=leg.part_no, payment_id=leg.target)
+            if refund is not None:
+                await money.finish_refund(conn, refund.refund_id)
+        case LegKind.RESTORE_BENEFIT:
+            refund = await money.live_refund(conn, case_id=case_id, part_no=leg.part_no, payment_id=leg.target)
+            if refund is not None:
+                await money.book_without_gateway(conn, refund.refund_id)
+        case LegKind.CANCEL_ORDER | LegKind.AMEND_ORDER:
+            await goods.close_order(conn, order, is_complete=leg.kind is LegKind.CANCEL_ORDER, now=locked.now)
+        case LegKind.CLOSE_PAYMENT if outcome.code == "paid_meanwhile":
+            await money.set_payment_state(conn, leg.target, state="captured", captured_minor=outcome.amount_minor)
+            await aftermath.open_late_payment(conn, services, order.order_id, parent_case_id=case_id)
+        case LegKind.CLOSE_PAYMENT:
+            await money.set_payment_state(conn, leg.target, state="closed")
+        case _:
+            pass

@@ -1,0 +1,295 @@
+"""A new case as one document: rows for every table, ready for one statement (`storage/cases.py`).
+
+Legs that need nobody outside are done in the same transaction, up to the first that does.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from unwind.domain.case import CaseOutcome, Kind, PartState, Verdict
+from unwind.domain.deadlines import respond_clock
+from unwind.domain.history import History
+from unwind.domain.legs import LegKind, LegState
+from unwind.domain.order import LineId, Order
+from unwind.domain.plan import LegDraft, PartPlan, build_legs, local_prefix
+from unwind.domain.refund_split import RefundShare
+from unwind.domain.stock import Bucket
+from unwind.domain.transitions import Event, State
+from unwind.flow.screen import Screened, case_verdict, kind_of, leading
+
+AT_ONCE_CHANNELS = frozenset({"app", "api", "merchant", "bulk", "timeout"})
+"""Where the buyer reads our own inbox, so that telling needs nobody outside."""
+
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def new_case_id(now: datetime) -> str:
+    """`UW` + date + ten random characters that can be read over a telephone."""
+    return f"UW{now:%y%m%d}-" + "".join(secrets.choice(CROCKFORD) for _ in range(10))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockMove:
+    units: Mapping[LineId, int]
+    source: Bucket
+    target: Bucket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    part_no: int
+    shares: tuple[RefundShare, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Receipt:
+    """`document` goes to `create_cases`; `moves` and `reservations` follow in the same transaction."""
+
+    case_id: str
+    state: State
+    document: dict[str, list[dict[str, Any]]]
+    moves: list[StockMove] = field(default_factory=list)
+    reservations: list[Reservation] = field(default_factory=list)
+    money_minor: int = 0
+    outcome: CaseOutcome | None = None
+    respond_due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a case comes from. `reason` is the stated one; `tags` hold labels and positions, never words."""
+
+    channel: str
+    actor: str
+    reason: str
+    tags: Mapping[str, object]
+    policy_version: str
+    parent_case_id: str | None = None
+    note: Mapping[str, object] = field(default_factory=dict)
+
+
+def write_down(order: Order, screened: tuple[Screened, ...], origin: Origin, *, case_id: str, now: datetime) -> Receipt:
+    """The case with its parts, legs, history and first messages."""
+    lead = leading(screened)
+    verdict = case_verdict(screened)
+    kind = kind_of(screened)
+    history = History(case_id=case_id, at=now)
+    history.add(
+        Event.RECEIVED, actor=origin.actor, data={"channel": origin.channel, "reason": origin.reason, **origin.note}
+    )
+    receipt = Receipt(case_id=case_id, state=State.RECEIVED, document={})
+    parts: list[dict[str, Any]] = []
+    legs: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
+    taken: dict[LineId, int] = {}
+    parcel_units: list[dict[str, Any]] = []
+    holds_lines = kind is not Kind.INQUIRY
+    for part_no, one in enumerate(screened, start=1):
+        if not holds_lines:
+            break
+        state = _part_state(one.decision.verdict)
+        drafts: tuple[LegDraft, ...] = ()
+        if state is PartState.EXECUTING:
+            drafts = build_legs(order, one.part, refund_on=one.decision.refund_on)
+            for line_id, units in one.part.quantities.items():
+                taken[line_id] = taken.get(line_id, 0) + units
+            parcel_units += _parcel_units(order, one.part)
+            receipt.money_minor += one.part.amounts.returned_minor
+            if one.part.amounts.shares:
+                receipt.reservations.append(Reservation(part_no=part_no, shares=one.part.amounts.shares))
+        done = local_prefix(drafts)
+        if drafts and done == len(drafts):
+            state = PartState.DONE
+        receipt.moves += moves_of(order, one.part, drafts[:done])
+        parts.append(_part_row(case_id, part_no, one, state))
+        lines += [
+            {"case_id": case_id, "part_no": part_no, "order_id": order.order_id, "line_id": line_id, "units": units}
+            for line_id, units in one.part.quantities.items()
+        ]
+        legs += [
+            _leg_row(case_id, len(legs) + i + 1, part_no, draft, is_done=i < done) for i, draft in enumerate(drafts)
+        ]
+    _screen_event(history, lead, verdict, origin)
+    all_done = bool(parts) and all(part["state"] == PartState.DONE for part in parts)
+    completes = any(one.part.completes_order for one in screened if one.decision.verdict is Verdict.AUTO)
+    is_closed = all_done and origin.channel in AT_ONCE_CHANNELS
+    if is_closed:
+        history.add(Event.CLOSED_AT_ONCE, actor="system:unwind", data={"units": sum(taken.values()), "legs": len(legs)})
+        receipt.outcome = CaseOutcome.CANCELLED if completes else CaseOutcome.PARTLY_CANCELLED
+    elif verdict is Verdict.DECLINE:
+        receipt.outcome = CaseOutcome.DECLINED
+    receipt.state = history.state
+    clock = respond_clock(opened_at=now, is_urgent=lead.decision.is_urgent) if history.state is State.REVIEW else None
+    receipt.respond_due_at = clock.due_at if clock else None
+    local_cancel = [leg for leg in legs if leg["state"] == LegState.SUCCEEDED and leg["kind"] == LegKind.CANCEL_ORDER]
+    benefit_ids = [
+        leg["target"].removeprefix("benefit:")
+        for leg in legs
+        if leg["state"] == LegState.SUCCEEDED and leg["kind"] == LegKind.RESTORE_BENEFIT
+    ]
+    receipt.document = {
+        "cases": [
+            {
+                "case_id": case_id,
+                "kind": kind.value,
+                "order_id": order.order_id,
+                "merchant_id": order.merchant.merchant_id,
+                "parent_case_id": origin.parent_case_id,
+                "channel": origin.channel,
+                "state": history.state.value,
+                "event_seq": history.seq,
+                "head": history.head.hex(),
+                "reason": origin.reason,
+                "stated_reason": origin.reason,
+                "tags": dict(origin.tags),
+                "verdict": verdict.value,
+                "rule": lead.decision.rule,
+                "policy_version": origin.policy_version,
+                "facts": [one.facts.as_context() for one in screened],
+                "priority": lead.decision.priority,
+                "outcome": receipt.outcome,
+                "money_minor": receipt.money_minor,
+                "opened_at": now,
+                "acked_at": now,
+                "decided_at": now if verdict is not Verdict.REVIEW else None,
+                "closed_at": now if is_closed else None,
+                "respond_warn_at": clock.warn_at if clock else None,
+                "respond_due_at": clock.due_at if clock else None,
+                "next_check_at": None if is_closed else now,
+            }
+        ],
+        "parts": parts,
+        "lines": lines,
+        "open_lines": [
+            {"order_id": order.order_id, "line_id": line_id, "case_id": case_id}
+            for line_id in sorted({line["line_id"] for line in lines})
+            if not is_closed and verdict is not Verdict.DECLINE
+        ],
+        "taken": [
+            {"order_id": order.order_id, "line_id": line_id, "units": units} for line_id, units in sorted(taken.items())
+        ],
+        "parcel_units": parcel_units,
+        "legs": legs,
+        "events": history.events,
+        "messages": _first_messages(order, case_id, origin, receipt, verdict, kind, now=now, is_closed=is_closed),
+        "orders": [{"order_id": order.order_id, "is_cancelled": bool(local_cancel), "at": now}],
+        "benefits": [{"order_id": order.order_id, "benefit_id": benefit_id, "at": now} for benefit_id in benefit_ids],
+    }
+    return receipt
+
+
+def _parcel_units(order: Order, part: PartPlan) -> list[dict[str, Any]]:
+    """Units spoken for in their parcel, so that no later request counts them again."""
+    if part.shipment is None:
+        return []
+    place = {"order_id": order.order_id, "shipment_id": part.shipment.shipment_id}
+    return [{**place, "line_id": line_id, "units": units} for line_id, units in part.quantities.items()]
+
+
+def _part_state(verdict: Verdict) -> PartState:
+    return {
+        Verdict.AUTO: PartState.EXECUTING,
+        Verdict.REVIEW: PartState.REVIEW,
+        Verdict.DECLINE: PartState.DECLINED,
+    }[verdict]
+
+
+def _screen_event(history: History, lead: Screened, verdict: Verdict, origin: Origin) -> None:
+    event = {
+        Verdict.AUTO: Event.SCREENED_AUTO,
+        Verdict.REVIEW: Event.SCREENED_REVIEW,
+        Verdict.DECLINE: Event.SCREENED_DECLINE,
+    }[verdict]
+    history.add(event, actor="system:unwind", data={"rule": lead.decision.rule, "policy": origin.policy_version})
+
+
+def _part_row(case_id: str, part_no: int, one: Screened, state: PartState) -> dict[str, Any]:
+    return {
+        "case_id": case_id,
+        "part_no": part_no,
+        "kind": one.part.kind.value,
+        "shipment_id": one.part.shipment.shipment_id if one.part.shipment else "",
+        "state": state.value,
+        "stage": one.part.stage.value,
+        "verdict": one.decision.verdict.value,
+        "rule": one.decision.rule,
+        "refund_on": one.decision.refund_on.value,
+        "returned_minor": one.part.amounts.returned_minor,
+        "completes_order": one.part.completes_order,
+    }
+
+
+def _leg_row(case_id: str, leg_no: int, part_no: int, draft: LegDraft, *, is_done: bool) -> dict[str, Any]:
+    return {
+        "case_id": case_id,
+        "leg_no": leg_no,
+        "part_no": part_no,
+        "kind": draft.kind.value,
+        "rank": draft.rank,
+        "is_local": draft.is_local,
+        "state": LegState.SUCCEEDED.value if is_done else LegState.PLANNED.value,
+        "target": draft.target,
+        "amount_minor": draft.amount_minor,
+        "evidence": {},
+    }
+
+
+def moves_of(order: Order, part: PartPlan, done: tuple[LegDraft, ...]) -> list[StockMove]:
+    """The stock moves of local legs: a block holds the units, a release gives them back to the pool."""
+    moves: list[StockMove] = []
+    is_held = False
+    for leg in done:
+        if leg.kind is LegKind.HOLD_SHIPMENT:
+            moves.append(StockMove(units=part.quantities, source=Bucket.RESERVED, target=Bucket.HELD))
+            is_held = True
+        elif leg.kind is LegKind.RELEASE_STOCK:
+            source = Bucket.HELD if is_held else Bucket.RESERVED
+            moves.append(StockMove(units=part.quantities, source=source, target=Bucket.RESTOCKED))
+    return moves
+
+
+def _first_messages(
+    order: Order,
+    case_id: str,
+    origin: Origin,
+    receipt: Receipt,
+    verdict: Verdict,
+    kind: Kind,
+    *,
+    now: datetime,
+    is_closed: bool,
+) -> list[dict[str, Any]]:
+    """What the buyer is told first. Everything later is told by `notify.py` when it is true."""
+    if is_closed:
+        fact = "cancelled_unpaid" if origin.channel != "timeout" else "closed_unpaid"
+    elif verdict is Verdict.REVIEW:
+        fact = "in_review" if kind is not Kind.INQUIRY else "inquiry_received"
+    elif verdict is Verdict.DECLINE:
+        fact = "declined"
+    else:
+        return []
+    minutes = 0
+    if receipt.respond_due_at is not None:
+        minutes = (receipt.respond_due_at - now) // timedelta(minutes=1)
+    channel = buyer_channel(origin.channel)
+    return [
+        {
+            "message_id": f"{case_id}-buyer-{fact}",
+            "case_id": case_id,
+            "order_id": order.order_id,
+            "audience": "buyer",
+            "channel": channel,
+            "fact": fact,
+            "params": {"minutes": minutes},
+            "state": "sent" if is_closed else "due",
+            "sent_at": now if is_closed else None,
+        }
+    ]
+
+
+def buyer_channel(channel: str) -> str:
+    """App buyers read their inbox; everybody else gets a text message."""
+    return "inbox" if channel in AT_ONCE_CHANNELS else "sms"

@@ -1,0 +1,237 @@
+"""Step 1: a request comes in, over any channel, by one contract.
+
+    request -> (claim key, lock and read the order) -> words -> wish -> parts -> screened -> receipt -> one write -> answer
+
+Two round trips to the database: the reading, and the writing with its commit. Nobody outside is called. A request for lines that are
+already being taken back becomes an event on the case that holds them; a request for what is already done gets that case's answer.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from unwind.domain.access import Principal, Scope, authorise
+from unwind.domain.case import Kind
+from unwind.domain.errors import Refusal
+from unwind.domain.order import LineId, Order
+from unwind.domain.plan import complete_wish, free_units
+from unwind.flow import answer
+from unwind.flow.contact import contact_again
+from unwind.flow.receipt import Origin, Receipt, new_case_id, write_down
+from unwind.flow.screen import Screened, kind_of, screen
+from unwind.flow.services import Services
+from unwind.flow.tag import Read, read_words, tags_document
+from unwind.storage import cases, idempotency, locks, money, privacy, stock
+from unwind.storage.database import Connection
+from unwind.storage.orders import OrderRow
+from unwind.storage.receipts import read_for_request
+
+OPERATION = "cancellations"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What every channel hands in. `wish` None means everything that can still be taken back."""
+
+    order_id: str
+    channel: str
+    wish: Mapping[LineId, int] | None = None
+    picked: str | None = None
+    text: str = ""
+    external_ref: str = ""
+    idempotency_key: str | None = None
+
+    @property
+    def fingerprint(self) -> bytes:
+        body = [
+            self.order_id,
+            self.channel,
+            sorted((self.wish or {}).items()),
+            self.wish is None,
+            self.picked,
+            self.text,
+        ]
+        return hashlib.sha256(orjson.dumps(body)).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    status: int
+    """201 for a new case, 200 for an existing one."""
+    body: Mapping[str, Any]
+    is_replay: bool = field(default=False)
+
+
+async def receive(services: Services, principal: Principal, request: Request) -> Answer:
+    """Makes the request true, exactly once, and answers. Raises Refusal for what cannot be; nothing is written then."""
+    async with services.database.connection() as conn, conn.pipeline(), conn.transaction():
+        return await receive_within(conn, services, principal, request)
+
+
+async def receive_within(conn: Connection, services: Services, principal: Principal, request: Request) -> Answer:
+    """The same inside the caller's transaction."""
+    key = _key(principal, request)
+    reading = await read_for_request(conn, key, request.order_id)
+    if not reading.is_first:
+        return await _replay(conn, key)
+    if reading.row is None:
+        raise Refusal("not_found")
+    row = reading.row
+    order = row.order
+    authorise(principal, Scope.CASES_REQUEST, merchant_id=order.merchant.merchant_id, order_id=order.order_id)
+    read = read_words(order, picked=request.picked, text=request.text, channel=request.channel)
+    wanted, held_by = _divide(row, request)
+    if not wanted and not held_by:
+        return await _existing(conn, key, row)
+    if not wanted:
+        case_id = min(held_by.values())
+        await _again(conn, services, principal, request, row, read, case_id)
+        return await _existing(conn, key, row, case_id=case_id)
+    screened = screen(row, wanted, policy=services.policy, words=read.words, channel=request.channel)
+    if kind_of(screened) is Kind.INQUIRY and row.open_inquiry_id is not None:
+        await _again(conn, services, principal, request, row, read, row.open_inquiry_id)
+        return await _existing(conn, key, row, case_id=row.open_inquiry_id)
+    receipt = await _open_case(conn, services, principal, request, row, read, screened)
+    body = answer.for_receipt(order, receipt, screened, also_open=held_by)
+    receipt.document["answers"] = [
+        {"principal_id": key.principal_id, "operation": OPERATION, "key": key.key, "status": 201, "body": body}
+    ]
+    await store_receipt(conn, order, receipt, now=row.now)
+    return Answer(status=201, body=body)
+
+
+async def _again(
+    conn: Connection,
+    services: Services,
+    principal: Principal,
+    request: Request,
+    row: OrderRow,
+    read: Read,
+    case_id: str,
+) -> None:
+    await contact_again(
+        conn,
+        services,
+        case_id,
+        actor=principal.actor,
+        words=read.words,
+        channel=request.channel,
+        text=request.text,
+        wrapped_key=row.wrapped_key,
+    )
+
+
+def _key(principal: Principal, request: Request) -> idempotency.Key:
+    """Without a key of the caller's own, the order's lock and its open case make a repeat harmless."""
+    own = request.idempotency_key
+    return idempotency.Key(
+        principal_id=principal.principal_id,
+        operation=OPERATION,
+        key=own if own is not None else f"auto:{secrets.token_hex(8)}",
+        fingerprint=request.fingerprint,
+    )
+
+
+async def _replay(conn: Connection, key: idempotency.Key) -> Answer:
+    stored = await idempotency.stored_answer(conn, key)
+    if stored is None or stored.status is None or stored.body is None:
+        raise Refusal("idempotency_unfinished")
+    if stored.fingerprint != key.fingerprint:
+        raise Refusal("idempotency_mismatch")
+    return Answer(status=stored.status, body=stored.body, is_replay=True)
+
+
+def _divide(row: OrderRow, request: Request) -> tuple[dict[LineId, int], dict[LineId, str]]:
+    """The part of the wish that is free, and the lines of it that an open case already holds."""
+    order = row.order
+    open_lines = row.open_lines
+    if request.wish is None:
+        wanted = {
+            line.line_id: free_units(line)
+            for line in order.lines
+            if line.line_id not in open_lines and free_units(line) > 0
+        }
+        held = {line.line_id: open_lines[line.line_id] for line in order.lines if line.line_id in open_lines}
+        return (wanted, held) if not order.is_cancelled else ({}, held)
+    held = {line_id: open_lines[line_id] for line_id in request.wish if line_id in open_lines}
+    rest = {line_id: units for line_id, units in request.wish.items() if line_id not in open_lines}
+    if rest and all(_is_gone(order, line_id) for line_id in rest):
+        return {}, held
+    complete = complete_wish(order, rest) if rest else {}
+    return {line_id: units for line_id, units in complete.items() if line_id not in open_lines}, held
+
+
+def _is_gone(order: Order, line_id: LineId) -> bool:
+    return any(line.line_id == line_id and free_units(line) == 0 for line in order.lines)
+
+
+async def _existing(conn: Connection, key: idempotency.Key, row: OrderRow, *, case_id: str | None = None) -> Answer:
+    """The existing case and its answer, never a second one."""
+    found = case_id or row.latest_case_id
+    if found is None:
+        raise Refusal("nothing_to_cancel")
+    case_row = await cases.read_case_row(conn, found)
+    body = answer.for_existing(row.order, case_row or {}, await money.refunds_of_case(conn, found))
+    await idempotency.store_answer(conn, key, status=200, body=body)
+    return Answer(status=200, body=body)
+
+
+async def _open_case(
+    conn: Connection,
+    services: Services,
+    principal: Principal,
+    request: Request,
+    row: OrderRow,
+    read: Read,
+    screened: tuple[Screened, ...],
+) -> Receipt:
+    """Writes the private words first, so that the history can commit to them, then lays out the case."""
+    case_id = new_case_id(row.now)
+    note: dict[str, object] = {"external_ref": request.external_ref} if request.external_ref else {}
+    if request.text:
+        key = await privacy.keep_private(
+            conn,
+            services.vault,
+            row.order.order_id,
+            {"words": request.text},
+            wrapped_key=row.wrapped_key,
+            case_id=case_id,
+        )
+        note["words"] = privacy.commit_to(request.text, key=key)
+    origin = Origin(
+        channel=request.channel,
+        actor=principal.actor,
+        reason=read.words.reason,
+        tags=tags_document(read.tags, picked=request.picked),
+        policy_version=services.policy.version,
+        note=note,
+    )
+    return write_down(row.order, screened, origin, case_id=case_id, now=row.now)
+
+
+async def store_receipt(conn: Connection, order: Order, receipt: Receipt, *, now: datetime) -> None:
+    """One case into the tables, locks in their order: payments, benefits, stock last."""
+    shares = [share for reservation in receipt.reservations for share in reservation.shares]
+    if shares:
+        await locks.lock_payments(conn, [share.payment_id for share in shares])
+    await cases.create_cases(conn, receipt.document)
+    for reservation in receipt.reservations:
+        await money.reserve_refunds(
+            conn,
+            order_id=order.order_id,
+            case_id=receipt.case_id,
+            part_no=reservation.part_no,
+            currency=order.currency,
+            shares=reservation.shares,
+        )
+    for move in receipt.moves:
+        units = [
+            stock.UnitMove(order_id=order.order_id, line_id=line_id, units=n, case_id=receipt.case_id)
+            for line_id, n in move.units.items()
+        ]
+        await stock.move(conn, units, source=move.source, target=move.target, now=now)

@@ -1,0 +1,97 @@
+"""Step 3: the policy's word on every plan part, held against the guards and the shop's degree of trust."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from unwind.domain.case import Kind, Verdict
+from unwind.domain.guards import guard
+from unwind.domain.order import LineId
+from unwind.domain.plan import PartPlan, partition, reprice
+from unwind.policy.engine import Decision, Policy
+from unwind.policy.facts import Facts, Words, gather_facts
+from unwind.storage.orders import OrderRow
+
+HIGH_URGENCY_BONUS = 20
+ANGRY_BONUS = 5
+ORDINARY_PRIORITY_MAX = 99
+
+GUARD_TEXTS = {
+    "guard_stage_unknown": ("不知道货物在哪,转人工", "Nobody knows how far the goods are: a person decides"),
+    "guard_goods_have_left": ("货物已离开仓库,转人工", "The goods have left: a person decides"),
+    "guard_over_limit": ("金额超过自动处理上限,转人工", "Above the limit for automatic handling: a person decides"),
+    "policy_incomplete": ("依据不完整,转人工", "The facts are incomplete: a person decides"),
+    "automation_shadow": ("影子模式:只判断不执行", "Shadow mode: decided and logged, not carried out"),
+    "automation_confirm": ("确认模式:人工点确认后执行", "Confirm mode: carried out after a person confirms"),
+    "merchant_halted": ("该商家资金核对异常,暂停自动退款", "Refunds of this merchant are halted after a failed check"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screened:
+    """One part with its verdict. `rule` names what decided: a policy rule or a guard."""
+
+    part: PartPlan
+    facts: Facts
+    decision: Decision
+
+
+def screen(
+    row: OrderRow, wanted: Mapping[LineId, int], *, policy: Policy, words: Words, channel: str
+) -> tuple[Screened, ...]:
+    """Every part of the wish, in plan order. Automatic parts are priced as if only they were taken back."""
+    screened = [
+        _screen_part(row, part, policy=policy, words=words, channel=channel, now=row.now)
+        for part in partition(row.order, wanted)
+    ]
+    automatic = [one for one in screened if one.decision.verdict is Verdict.AUTO]
+    repriced = dict(zip(map(id, automatic), reprice(row.order, [one.part for one in automatic]), strict=True))
+    return tuple(replace(one, part=repriced.get(id(one), one.part)) for one in screened)
+
+
+def _screen_part(
+    row: OrderRow, part: PartPlan, *, policy: Policy, words: Words, channel: str, now: datetime
+) -> Screened:
+    facts = gather_facts(
+        row.order, part, words=words, channel=channel, risk=row.risk, elsewhere_minor=row.elsewhere_minor, now=now
+    )
+    decision = policy.decide(facts)
+    guarded = guard(
+        verdict=decision.verdict,
+        stage=part.stage,
+        payment_state=facts.payment_state,
+        returned_minor=part.amounts.returned_minor,
+        money_is_consistent=facts.money_is_consistent,
+    )
+    rule = guarded.rule or _trust(row, guarded.verdict)
+    if rule:
+        zh, en = GUARD_TEXTS[rule]
+        decision = replace(decision, verdict=Verdict.REVIEW, rule=rule, explain_zh=zh, explain_en=en)
+    bonus = HIGH_URGENCY_BONUS * (words.urgency == "HIGH") + ANGRY_BONUS * (words.emotion == "ANGRY")
+    if decision.priority <= ORDINARY_PRIORITY_MAX:
+        decision = replace(decision, priority=min(ORDINARY_PRIORITY_MAX, decision.priority + bonus))
+    return Screened(part=part, facts=facts, decision=decision)
+
+
+def _trust(row: OrderRow, verdict: Verdict) -> str:
+    """Shadow and confirm let a person decide what the policy would have done."""
+    merchant = row.order.merchant
+    if verdict is not Verdict.AUTO:
+        return ""
+    if merchant.is_halted:
+        return "merchant_halted"
+    return "" if merchant.automation == "auto" else f"automation_{merchant.automation}"
+
+
+def leading(screened: tuple[Screened, ...]) -> Screened:
+    """The part that speaks for the case: the one that needs a person most, else the first."""
+    order = {Verdict.REVIEW: 0, Verdict.AUTO: 1, Verdict.DECLINE: 2}
+    return min(screened, key=lambda one: (order[one.decision.verdict], -one.decision.priority))
+
+
+def case_verdict(screened: tuple[Screened, ...]) -> Verdict:
+    return leading(screened).decision.verdict
+
+
+def kind_of(screened: tuple[Screened, ...]) -> Kind:
+    return leading(screened).decision.kind

@@ -1,0 +1,50 @@
+"""What the steps of the story work with: the database, the policy, and the outside parties by connection id."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from unwind.policy.engine import Policy
+from unwind.ports.callback import CallbackVerifier
+from unwind.ports.carrier import Carrier
+from unwind.ports.notifier import Notifier
+from unwind.ports.payment import PaymentGateway
+from unwind.ports.shop import Shop
+from unwind.ports.warehouse import Warehouse
+from unwind.storage.database import Database
+from unwind.storage.privacy import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How long to wait between questions, and for how long. Data, so that the demo and the tests need not wait days."""
+
+    first_retry: timedelta = timedelta(seconds=2)
+    longest_retry: timedelta = timedelta(minutes=5)
+    doubt: timedelta = timedelta(minutes=10)
+    """An unknown outcome that no query clears goes to a person after this."""
+    gateway: timedelta = timedelta(days=3)
+    """An accepted refund that is not final goes to a person after this."""
+    carrier: timedelta = timedelta(days=7)
+    task: timedelta = timedelta(hours=24)
+    """A task for a warehouse or merchant without a connector."""
+
+    def after(self, attempts: int) -> timedelta:
+        """Doubles from `first_retry`, up to `longest_retry`."""
+        return min(self.longest_retry, self.first_retry * (1 << min(attempts, 20)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    database: Database
+    policy: Policy
+    vault: Vault
+    gateways: Mapping[str, PaymentGateway] = field(default_factory=dict)
+    warehouses: Mapping[str, Warehouse] = field(default_factory=dict)
+    carriers: Mapping[str, Carrier] = field(default_factory=dict)
+    shops: Mapping[str, Shop] = field(default_factory=dict)
+    notifiers: Mapping[str, Notifier] = field(default_factory=dict)
+    """By channel: inbox, sms, webhook."""
+    verifiers: Mapping[str, CallbackVerifier] = field(default_factory=dict)
+    """Of callbacks, by connection."""
+    pace: Pace = field(default_factory=Pace)

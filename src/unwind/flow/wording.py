@@ -1,0 +1,48 @@
+"""The words of every message, zh and en, by fact. Filled when a message is sent; nothing personal is stored with it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from unwind.domain.money import format_minor
+
+NEVER_ASK = ("我们不会索要验证码或要求转账。", "Nobody will ever ask you for codes or transfers.")
+
+TEXTS = {
+    "cancelled_unpaid": (
+        "取消成功。订单已关闭,优惠已退回。",
+        "Cancelled. The order is closed and your benefits are back.",
+    ),
+    "closed_unpaid": ("订单超时未支付,已自动关闭。", "The order was not paid in time and has been closed."),
+    "cancelled": ("取消成功,无需退款。", "Cancelled; there is nothing to refund."),
+    "in_review": (
+        "已收到您的取消申请,需人工确认,约{minutes}分钟内答复。",
+        "Your request needs a person to confirm it; expect an answer within about {minutes} minutes.",
+    ),
+    "inquiry_received": (
+        "已收到您的咨询,客服约{minutes}分钟内答复。",
+        "We have your question; expect an answer within about {minutes} minutes.",
+    ),
+    "declined": (
+        "本次不能按取消处理。您可以申请退货、拒收,或要求人工客服复核。",
+        "This cannot be cancelled. You may return it, refuse the parcel, or ask a person to look again.",
+    ),
+    "withdrawn": ("您的取消申请已撤回,订单继续处理。", "Your request is withdrawn; the order goes on."),
+    "answered": ("您的问题已处理。", "Your question has been dealt with."),
+    "refund_on_its_way": (
+        "订单已取消,退款{amount}已提交,{estimate}。",
+        "The order is cancelled; {amount} is on its way back: {estimate}.",
+    ),
+    "refund_done": ("退款{amount}已完成,{estimate}。", "{amount} has been refunded: {estimate}."),
+}
+
+
+def text_of(fact: str, params: Mapping[str, Any], *, language: str) -> str:
+    """`params` hold codes, amounts and estimates only. A fact may name its plan part after a colon."""
+    zh, en = TEXTS[fact.split(":", 1)[0]]
+    is_zh = language != "en"
+    filled = (zh if is_zh else en).format(
+        minutes=params.get("minutes", 0),
+        amount=format_minor(int(params.get("amount_minor", 0)), str(params.get("currency", "CNY"))),
+        estimate=str(params.get("estimate_zh" if is_zh else "estimate_en", "")),
+    )
+    return f"{filled}{NEVER_ASK[0] if is_zh else ' ' + NEVER_ASK[1]}"

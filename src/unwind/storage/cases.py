@@ -1,0 +1,451 @@
+"""Cases, their parts, legs and history. A new case is one statement; a change appends events and moves the version."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from unwind.domain.case import Case, CaseOutcome, Kind, Leg, Part, PartKind, PartState, RefundOn
+from unwind.domain.legs import LegKind, LegState
+from unwind.domain.order import CaseId, LineId, OrderId
+from unwind.domain.plan import LegDraft
+from unwind.domain.transitions import State
+from unwind.storage.database import Connection, to_json
+
+CREATE_CASES = """
+WITH doc AS (SELECT %(doc)s::jsonb AS d),
+new_cases AS (
+    INSERT INTO cases (case_id, kind, order_id, merchant_id, parent_case_id, aftermath_key, channel, state, event_seq, head, reason,
+        stated_reason, tags, verdict, rule, policy_version, facts, priority, outcome, money_minor, opened_at, acked_at,
+        decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at)
+    SELECT case_id, kind, order_id, merchant_id, parent_case_id, aftermath_key, channel, state, event_seq, decode(head, 'hex'), reason,
+        stated_reason, tags, verdict, rule, policy_version, facts, priority, outcome, money_minor, opened_at, acked_at,
+        decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at
+    FROM doc, jsonb_to_recordset(d->'cases') AS c(case_id text, kind text, order_id text, merchant_id text,
+        parent_case_id text, aftermath_key text, channel text, state text, event_seq integer, head text, reason text, stated_reason text,
+        tags jsonb, verdict text, rule text, policy_version text, facts jsonb, priority integer, outcome text,
+        money_minor bigint, opened_at timestamptz, acked_at timestamptz, decided_at timestamptz, closed_at timestamptz,
+        respond_warn_at timestamptz, respond_due_at timestamptz, next_check_at timestamptz)
+), new_parts AS (
+    INSERT INTO case_parts (case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor,
+        completes_order)
+    SELECT case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor, completes_order
+    FROM doc, jsonb_to_recordset(d->'parts') AS p(case_id text, part_no integer, kind text, shipment_id text, state text,
+        stage text, verdict text, rule text, refund_on text, returned_minor bigint, completes_order boolean)
+), new_lines AS (
+    INSERT INTO case_lines (case_id, part_no, order_id, line_id, units)
+    SELECT case_id, part_no, order_id, line_id, units
+    FROM doc, jsonb_to_recordset(d->'lines') AS l(case_id text, part_no integer, order_id text, line_id text, units integer)
+), now_open AS (
+    INSERT INTO open_lines (order_id, line_id, case_id)
+    SELECT order_id, line_id, case_id
+    FROM doc, jsonb_to_recordset(d->'open_lines') AS l(order_id text, line_id text, case_id text)
+), taken AS (
+    UPDATE order_lines ol SET taken_units = ol.taken_units + t.units
+    FROM doc, jsonb_to_recordset(d->'taken') AS t(order_id text, line_id text, units integer)
+    WHERE ol.order_id = t.order_id AND ol.line_id = t.line_id
+), taken_from_parcels AS (
+    UPDATE shipment_lines sl SET taken_units = sl.taken_units + t.units
+    FROM doc, jsonb_to_recordset(d->'parcel_units') AS t(order_id text, shipment_id text, line_id text, units integer)
+    WHERE (sl.order_id, sl.shipment_id, sl.line_id) = (t.order_id, t.shipment_id, t.line_id)
+), new_legs AS (
+    INSERT INTO legs (case_id, leg_no, part_no, kind, rank, is_local, state, target, amount_minor, evidence)
+    SELECT case_id, leg_no, part_no, kind, rank, is_local, state, target, amount_minor, evidence
+    FROM doc, jsonb_to_recordset(d->'legs') AS g(case_id text, leg_no integer, part_no integer, kind text, rank integer,
+        is_local boolean, state text, target text, amount_minor bigint, evidence jsonb)
+), new_events AS (
+    INSERT INTO case_events (case_id, seq, at, from_state, event, to_state, actor, data, hash)
+    SELECT case_id, seq, at, from_state, event, to_state, actor, data, decode(hash, 'hex')
+    FROM doc, jsonb_to_recordset(d->'events') AS e(case_id text, seq integer, at timestamptz, from_state text, event text,
+        to_state text, actor text, data jsonb, hash text)
+), new_messages AS (
+    INSERT INTO messages (message_id, case_id, order_id, audience, channel, fact, params, state, sent_at)
+    SELECT message_id, case_id, order_id, audience, channel, fact, params, state, sent_at
+    FROM doc, jsonb_to_recordset(d->'messages') AS m(message_id text, case_id text, order_id text, audience text,
+        channel text, fact text, params jsonb, state text, sent_at timestamptz)
+), closed_orders AS (
+    UPDATE orders o SET version = o.version + 1,
+        cancelled_at = CASE WHEN c.is_cancelled THEN c.at ELSE o.cancelled_at END
+    FROM doc, jsonb_to_recordset(d->'orders') AS c(order_id text, is_cancelled boolean, at timestamptz)
+    WHERE o.order_id = c.order_id
+), answered AS (
+    UPDATE idempotency_keys k SET status = a.status, body = a.body
+    FROM doc, jsonb_to_recordset(d->'answers') AS a(principal_id text, operation text, key text, status integer, body jsonb)
+    WHERE (k.principal_id, k.operation, k.key) = (a.principal_id, a.operation, a.key)
+), restored AS (
+    UPDATE benefits b SET restored_at = r.at
+    FROM doc, jsonb_to_recordset(d->'benefits') AS r(order_id text, benefit_id text, at timestamptz)
+    WHERE (b.order_id, b.benefit_id) = (r.order_id, r.benefit_id) AND b.restored_at IS NULL
+    RETURNING b.account, b.amount
+), accounts AS (
+    SELECT a.account FROM benefit_accounts a WHERE a.account IN (SELECT account FROM restored)
+    ORDER BY a.account FOR NO KEY UPDATE
+)
+UPDATE benefit_accounts a SET balance = a.balance + r.amount
+FROM (SELECT account, sum(amount) AS amount FROM restored JOIN accounts USING (account) GROUP BY account) r
+WHERE a.account = r.account
+"""
+
+
+async def create_cases(conn: Connection, document: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Writes new cases with everything that hangs on them. The order rows are locked already; stock follows after."""
+    await conn.execute(CREATE_CASES, {"doc": to_json(document)}, prepare=True)
+
+
+READ_CASE = """
+SELECT c.*,
+    (SELECT count(*) FROM messages m WHERE m.case_id = c.case_id AND m.state IN ('due', 'claimed')) AS unsent_messages,
+    (SELECT min(next_try_at) FROM messages m WHERE m.case_id = c.case_id AND m.state IN ('due', 'claimed'))
+        AS next_message_at,
+    (SELECT array_agg(m.fact) FROM messages m WHERE m.case_id = c.case_id AND m.audience = 'buyer') AS told,
+    unwind_now() AS now,
+    (SELECT jsonb_agg(to_jsonb(p) || jsonb_build_object('quantities', (
+                SELECT jsonb_object_agg(l.line_id, l.units) FROM case_lines l
+                WHERE l.case_id = p.case_id AND l.part_no = p.part_no)) ORDER BY p.part_no)
+        FROM case_parts p WHERE p.case_id = c.case_id) AS parts,
+    (SELECT jsonb_agg(to_jsonb(g) ORDER BY g.rank, g.leg_no) FROM legs g WHERE g.case_id = c.case_id) AS legs
+FROM cases c WHERE c.case_id = %s
+"""
+
+
+async def read_case(conn: Connection, case_id: str) -> Case | None:
+    row = await read_case_row(conn, case_id)
+    return None if row is None else to_case(row)
+
+
+async def read_case_row(conn: Connection, case_id: str) -> dict[str, Any] | None:
+    cursor = await conn.execute(READ_CASE, (case_id,), prepare=True)
+    return await cursor.fetchone()
+
+
+def to_case(row: Mapping[str, Any]) -> Case:
+    legs = [to_leg(leg) for leg in row["legs"] or ()]
+    return Case(
+        case_id=CaseId(row["case_id"]),
+        kind=Kind(row["kind"]),
+        order_id=OrderId(row["order_id"]),
+        merchant_id=row["merchant_id"],
+        channel=row["channel"],
+        state=State(row["state"]),
+        version=row["version"],
+        event_seq=row["event_seq"],
+        head=row["head"],
+        reason=row["reason"],
+        rule=row["rule"],
+        outcome=None if row["outcome"] is None else CaseOutcome(row["outcome"]),
+        opened_at=row["opened_at"],
+        respond_warn_at=row["respond_warn_at"],
+        respond_due_at=row["respond_due_at"],
+        answered_at=row["answered_at"],
+        is_warned=row["is_warned"],
+        is_overdue=row["is_overdue"],
+        unsent_messages=row["unsent_messages"],
+        next_message_at=row["next_message_at"],
+        told=frozenset(row["told"] or ()),
+        parts=tuple(
+            Part(
+                part_no=part["part_no"],
+                kind=PartKind(part["kind"]),
+                shipment_id=part["shipment_id"],
+                state=PartState(part["state"]),
+                quantities={LineId(k): v for k, v in (part["quantities"] or {}).items()},
+                rule=part["rule"],
+                refund_on=RefundOn(part["refund_on"]),
+                legs=tuple(leg for leg in legs if leg.part_no == part["part_no"]),
+            )
+            for part in row["parts"] or ()
+        ),
+    )
+
+
+def to_leg(row: Mapping[str, Any]) -> Leg:
+    return Leg(
+        leg_no=row["leg_no"],
+        part_no=row["part_no"],
+        kind=LegKind(row["kind"]),
+        rank=row["rank"],
+        is_local=row["is_local"],
+        state=LegState(row["state"]),
+        target=row["target"],
+        number=row["number"],
+        amount_minor=row["amount_minor"],
+        attempts=row["attempts"],
+        next_try_at=_instant(row["next_try_at"]),
+        due_at=_instant(row["due_at"]),
+        code=row["code"],
+        evidence=row["evidence"],
+    )
+
+
+def _instant(value: str | datetime | None) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseChange:
+    """The columns of a case row after a change; None leaves a column as it is."""
+
+    state: State
+    event_seq: int
+    head: bytes
+    closed_at: datetime | None = None
+    outcome: str | None = None
+    rule: str | None = None
+    priority: int | None = None
+    kind: str | None = None
+    acked_at: datetime | None = None
+    first_human_at: datetime | None = None
+    decided_at: datetime | None = None
+    respond_warn_at: datetime | None = None
+    respond_due_at: datetime | None = None
+    is_warned: bool | None = None
+    is_overdue: bool | None = None
+    answered_at: datetime | None = None
+    is_new_round: bool = False
+    """A new round of review: its clock starts afresh."""
+    more_contacts: int = 0
+    is_due_now: bool = False
+
+
+async def append_events(
+    conn: Connection, case_id: str, events: Sequence[Mapping[str, Any]], change: CaseChange
+) -> None:
+    """Appends history and writes the case row it leads to. The case row is locked by the caller."""
+    await conn.execute(
+        """
+        INSERT INTO case_events (case_id, seq, at, from_state, event, to_state, actor, data, hash)
+        SELECT %s, seq, at, from_state, event, to_state, actor, data, decode(hash, 'hex')
+        FROM jsonb_to_recordset(%s) AS e(seq integer, at timestamptz, from_state text, event text, to_state text, actor text,
+            data jsonb, hash text)
+        """,
+        (case_id, to_json(list(events))),
+        prepare=True,
+    )
+    await conn.execute(
+        """
+        UPDATE cases SET version = version + 1, state = %(state)s, event_seq = %(event_seq)s, head = %(head)s,
+            closed_at = coalesce(%(closed_at)s, closed_at), outcome = coalesce(%(outcome)s, outcome),
+            rule = coalesce(%(rule)s, rule), priority = greatest(coalesce(%(priority)s, priority), priority),
+            kind = coalesce(%(kind)s, kind),
+            acked_at = coalesce(acked_at, %(acked_at)s), first_human_at = coalesce(first_human_at, %(first_human_at)s),
+            decided_at = coalesce(%(decided_at)s, decided_at),
+            respond_warn_at = coalesce(%(respond_warn_at)s, respond_warn_at),
+            respond_due_at = coalesce(%(respond_due_at)s, respond_due_at),
+            is_warned = coalesce(%(is_warned)s, is_warned AND NOT %(is_new_round)s),
+            is_overdue = coalesce(%(is_overdue)s, is_overdue AND NOT %(is_new_round)s),
+            answered_at = CASE WHEN %(is_new_round)s THEN NULL ELSE coalesce(answered_at, %(answered_at)s) END,
+            contacts = contacts + %(more_contacts)s,
+            was_woken = was_woken OR (%(is_due_now)s AND lease_token IS NOT NULL),
+            next_check_at = CASE WHEN %(state)s = 'archived' THEN NULL
+                WHEN %(is_due_now)s THEN unwind_now() ELSE next_check_at END
+        WHERE case_id = %(case_id)s
+        """,
+        {**asdict(change), "case_id": case_id},
+        prepare=True,
+    )
+
+
+async def set_part(conn: Connection, case_id: str, part_no: int, *, state: PartState, rule: str | None = None) -> None:
+    await conn.execute(
+        "UPDATE case_parts SET state = %s, rule = coalesce(%s, rule) WHERE case_id = %s AND part_no = %s",
+        (state.value, rule, case_id, part_no),
+    )
+
+
+async def plan_part(
+    conn: Connection,
+    case_id: str,
+    part_no: int,
+    *,
+    kind: str,
+    shipment_id: str,
+    stage: str,
+    refund_on: str,
+    returned_minor: int,
+    completes_order: bool,
+) -> None:
+    """A part as a person let it start: planned from the order as it was at that moment."""
+    await conn.execute(
+        """
+        UPDATE case_parts SET kind = %(kind)s, shipment_id = %(shipment_id)s, stage = %(stage)s, refund_on = %(refund_on)s,
+            returned_minor = %(returned_minor)s, completes_order = %(completes_order)s, state = 'executing'
+        WHERE case_id = %(case_id)s AND part_no = %(part_no)s
+        """,
+        {
+            "kind": kind,
+            "shipment_id": shipment_id,
+            "stage": stage,
+            "refund_on": refund_on,
+            "returned_minor": returned_minor,
+            "completes_order": completes_order,
+            "case_id": case_id,
+            "part_no": part_no,
+        },
+    )
+    await conn.execute(
+        """
+        UPDATE cases SET money_minor = (
+            SELECT coalesce(sum(returned_minor), 0) FROM case_parts WHERE case_id = %(c)s AND state IN ('executing', 'done'))
+        WHERE case_id = %(c)s
+        """,
+        {"c": case_id},
+    )
+
+
+async def split_part(
+    conn: Connection, case_id: str, part_no: int, *, keep: Mapping[LineId, int], rest: Mapping[LineId, int]
+) -> None:
+    """Leaves `keep` in the part and puts `rest` into a new, declined one."""
+    await conn.execute(
+        """
+        WITH more AS (
+            INSERT INTO case_parts (case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor,
+                completes_order)
+            SELECT case_id, (SELECT max(part_no) + 1 FROM case_parts WHERE case_id = %(c)s), kind, shipment_id, 'declined', stage,
+                verdict, rule, refund_on, 0, false
+            FROM case_parts WHERE case_id = %(c)s AND part_no = %(p)s RETURNING part_no)
+        INSERT INTO case_lines (case_id, part_no, order_id, line_id, units)
+        SELECT %(c)s, more.part_no, (SELECT order_id FROM cases WHERE case_id = %(c)s), key, value::integer
+        FROM more, jsonb_each_text(%(rest)s)
+        """,
+        {"c": case_id, "p": part_no, "rest": to_json(dict(rest))},
+    )
+    await conn.execute(
+        "DELETE FROM case_lines WHERE case_id = %s AND part_no = %s AND NOT line_id = ANY(%s)",
+        (case_id, part_no, list(keep)),
+    )
+    await conn.execute(
+        """
+        UPDATE case_lines l SET units = value::integer FROM jsonb_each_text(%s)
+        WHERE l.case_id = %s AND l.part_no = %s AND l.line_id = key
+        """,
+        (to_json(dict(keep)), case_id, part_no),
+    )
+
+
+async def take_units(conn: Connection, order_id: str, units_by_line: Mapping[LineId, int]) -> None:
+    await conn.execute(
+        """
+        UPDATE order_lines ol SET taken_units = ol.taken_units + value::integer
+        FROM jsonb_each_text(%s) WHERE ol.order_id = %s AND ol.line_id = key
+        """,
+        (to_json(dict(units_by_line)), order_id),
+    )
+
+
+async def close_lines(conn: Connection, case_id: str, *, part_no: int | None = None) -> None:
+    """The lines of the case (or of one part) are free for another request (I7)."""
+    await conn.execute(
+        """
+        DELETE FROM open_lines o WHERE o.case_id = %(case)s AND (%(part)s::integer IS NULL OR o.line_id IN (
+                SELECT line_id FROM case_lines WHERE case_id = %(case)s AND part_no = %(part)s)
+            AND NOT EXISTS (
+                SELECT FROM case_lines l JOIN case_parts p USING (case_id, part_no)
+                WHERE l.case_id = %(case)s AND l.line_id = o.line_id AND l.part_no <> %(part)s
+                  AND p.state IN ('executing', 'review')))
+        """,
+        {"case": case_id, "part": part_no},
+    )
+
+
+async def give_back_units(conn: Connection, order_id: str, units_by_line: Mapping[LineId, int]) -> None:
+    """Units a part no longer takes back are free to be asked for again."""
+    await take_units(conn, order_id, {line_id: -units for line_id, units in units_by_line.items()})
+
+
+async def set_leg(conn: Connection, case_id: str, leg_no: int, **columns: Any) -> None:
+    """Writes the named columns of one leg."""
+    values = {k: to_json(v) if k == "evidence" else v for k, v in columns.items()}
+    assignments = ", ".join(f"{name} = %({name})s" + ("::jsonb" if name == "evidence" else "") for name in values)
+    await conn.execute(
+        f"UPDATE legs SET {assignments} WHERE case_id = %(case_id)s AND leg_no = %(leg_no)s",  # noqa: S608 - names from code
+        {**values, "case_id": case_id, "leg_no": leg_no},
+    )
+
+
+async def add_legs(conn: Connection, case_id: str, part_no: int, drafts: Sequence[LegDraft]) -> None:
+    """More legs for a part, numbered after those it has."""
+    cursor = await conn.execute("SELECT coalesce(max(leg_no), 0) AS last FROM legs WHERE case_id = %s", (case_id,))
+    row = await cursor.fetchone()
+    first = (row["last"] if row else 0) + 1
+    async with conn.cursor() as many:
+        await many.executemany(
+            """
+            INSERT INTO legs (case_id, leg_no, part_no, kind, rank, is_local, state, target, amount_minor)
+            VALUES (%s, %s, %s, %s, %s, %s, 'planned', %s, %s)
+            """,
+            [
+                (
+                    case_id,
+                    first + i,
+                    part_no,
+                    draft.kind.value,
+                    draft.rank,
+                    draft.is_local,
+                    draft.target,
+                    draft.amount_minor,
+                )
+                for i, draft in enumerate(drafts)
+            ],
+        )
+
+
+async def open_cases_of(conn: Connection, order_id: str) -> list[str]:
+    cursor = await conn.execute(
+        "SELECT case_id FROM cases WHERE order_id = %s AND state <> 'archived' ORDER BY case_id", (order_id,)
+    )
+    return [row["case_id"] for row in await cursor.fetchall()]
+
+
+async def events_of(conn: Connection, case_id: str) -> list[dict[str, Any]]:
+    cursor = await conn.execute(
+        "SELECT seq, at, from_state, event, to_state, actor, data, hash FROM case_events WHERE case_id = %s ORDER BY seq",
+        (case_id,),
+    )
+    return await cursor.fetchall()
+
+
+async def case_of_refund(conn: Connection, refund_no: str) -> str | None:
+    cursor = await conn.execute("SELECT case_id FROM refunds WHERE refund_no = %s", (refund_no,))
+    row = await cursor.fetchone()
+    return row["case_id"] if row else None
+
+
+async def case_of_request(conn: Connection, number: str) -> str | None:
+    """The case of any numbered outside call that is not a refund."""
+    cursor = await conn.execute("SELECT case_id FROM legs WHERE number = %s", (number,))
+    row = await cursor.fetchone()
+    return row["case_id"] if row else None
+
+
+async def has_aftermath(conn: Connection, key: str) -> bool:
+    cursor = await conn.execute("SELECT FROM cases WHERE aftermath_key = %s", (key,))
+    return await cursor.fetchone() is not None
+
+
+async def latest_closed_case(conn: Connection, order_id: str) -> str | None:
+    cursor = await conn.execute(
+        """
+        SELECT case_id FROM cases WHERE order_id = %s AND kind = 'cancellation'
+        ORDER BY (state = 'archived') DESC, opened_at DESC LIMIT 1
+        """,
+        (order_id,),
+    )
+    row = await cursor.fetchone()
+    return row["case_id"] if row else None
+
+
+async def read_head(conn: Connection, case_id: str) -> dict[str, Any] | None:
+    """Where the history of a case stands."""
+    cursor = await conn.execute(
+        "SELECT state, event_seq, head, priority, order_id FROM cases WHERE case_id = %s", (case_id,), prepare=True
+    )
+    return await cursor.fetchone()
+
+
+async def ask_again_now(conn: Connection, case_id: str) -> None:
+    """Legs that wait for an answer are asked about now instead of at their next turn."""
+    await conn.execute(
+        "UPDATE legs SET next_try_at = unwind_now() WHERE case_id = %s AND state IN ('claimed', 'unknown', 'accepted')",
+        (case_id,),
+    )

@@ -1,0 +1,59 @@
+"""Connections: one pool per process, JSON in and out by orjson, prepared statements, explicit transactions."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import AsyncConnectionPool
+
+Connection = AsyncConnection[DictRow]
+
+
+def to_json(value: Any) -> str:
+    """Compact JSON; the database parses it into jsonb."""
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode()
+
+
+set_json_loads(orjson.loads)
+set_json_dumps(to_json)
+
+
+class Database:
+    """A pool of connections in autocommit; every transaction is opened by name."""
+
+    def __init__(self, url: str, *, connections_max: int = 10, fixed_clock: bool = False) -> None:
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            connection_class=AsyncConnection[DictRow],
+            kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 2, "application_name": "unwind"},
+            min_size=1,
+            max_size=connections_max,
+            open=False,
+            timeout=10,
+        )
+        self.fixed_clock = fixed_clock
+        """True where the caller sets `unwind.at` on each connection (replay)."""
+        self.clock_at: str | None = None
+
+    async def open(self) -> None:
+        await self._pool.open(wait=True, timeout=30)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        async with self._pool.connection() as conn:
+            if self.fixed_clock:
+                await conn.execute("SELECT set_config('unwind.at', %s, false)", (self.clock_at or "",))
+            yield conn
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Commits on the way out; everything in it happens or nothing does."""
+        async with self.connection() as conn, conn.transaction():
+            yield conn

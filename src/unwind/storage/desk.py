@@ -1,0 +1,68 @@
+"""What a person at a desk reads."""
+
+from typing import Any
+
+from unwind.storage.database import Connection
+
+
+async def cases_in_review(conn: Connection, *, merchant_id: str | None, cases_max: int) -> list[dict[str, Any]]:
+    """Waiting for a decision: most urgent first, then by due time, then by money at risk."""
+    cursor = await conn.execute(
+        """
+        SELECT case_id, kind, order_id, merchant_id, channel, version, reason, rule, priority, contacts, money_minor,
+            opened_at, respond_warn_at, respond_due_at, is_warned, is_overdue, tags->>'emotion' AS emotion,
+            tags->>'urgency' AS urgency
+        FROM cases WHERE state = 'review' AND (%(m)s::text IS NULL OR merchant_id = %(m)s)
+        ORDER BY priority DESC, respond_due_at, money_minor DESC, case_id LIMIT %(n)s
+        """,
+        {"m": merchant_id, "n": cases_max},
+    )
+    return await cursor.fetchall()
+
+
+async def recent_cases(conn: Connection, *, merchant_id: str | None, cases_max: int) -> list[dict[str, Any]]:
+    cursor = await conn.execute(
+        """
+        SELECT c.case_id, c.kind, c.order_id, c.merchant_id, c.channel, c.state, c.reason, c.rule, c.verdict, c.outcome,
+            c.priority, c.money_minor, c.opened_at, c.closed_at, c.respond_due_at, c.is_overdue, o.currency, m.name AS merchant
+        FROM cases c JOIN orders o USING (order_id) JOIN merchants m ON m.merchant_id = c.merchant_id
+        WHERE (%(m)s::text IS NULL OR c.merchant_id = %(m)s) ORDER BY c.opened_at DESC, c.case_id DESC LIMIT %(n)s
+        """,
+        {"m": merchant_id, "n": cases_max},
+    )
+    return await cursor.fetchall()
+
+
+async def counts(conn: Connection) -> dict[str, Any]:
+    """Today's figures for the plain page."""
+    cursor = await conn.execute(
+        """
+        SELECT count(*) AS cases,
+            count(*) FILTER (WHERE state = 'review') AS in_review,
+            count(*) FILTER (WHERE state = 'review' AND is_overdue) AS overdue,
+            count(*) FILTER (WHERE state NOT IN ('review', 'archived')) AS running,
+            count(*) FILTER (WHERE state = 'archived') AS archived,
+            count(*) FILTER (WHERE verdict = 'auto') AS automatic,
+            (SELECT count(*) FROM orders) AS orders,
+            (SELECT count(*) FROM orders WHERE cancelled_at IS NOT NULL) AS orders_cancelled,
+            (SELECT count(*) FROM tasks WHERE state = 'open') AS tasks_open,
+            unwind_now() AS now
+        FROM cases
+        """
+    )
+    row = await cursor.fetchone()
+    return row or {}
+
+
+async def tasks_of_case(conn: Connection, case_id: str) -> list[dict[str, Any]]:
+    cursor = await conn.execute(
+        "SELECT task_id, leg_no, audience, state, opened_at, due_at, answered_at, answered_by, evidence FROM tasks WHERE case_id = %s"
+        " ORDER BY task_id",
+        (case_id,),
+    )
+    return await cursor.fetchall()
+
+
+async def order_row(conn: Connection, order_id: str) -> dict[str, Any] | None:
+    cursor = await conn.execute("SELECT * FROM orders WHERE order_id = %s", (order_id,))
+    return await cursor.fetchone()

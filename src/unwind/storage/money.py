@@ -1,0 +1,234 @@
+"""The money of each payment: one guarded balance row (I1), one refund row per payment and plan part (I2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from unwind.domain.refund_number import refund_number
+from unwind.domain.refund_split import RefundShare
+from unwind.storage.database import Connection, to_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundRow:
+    refund_id: int
+    payment_id: str
+    refund_no: str
+    n: int
+    amount_minor: int
+    currency: str
+    state: str
+    connection: str
+    trade_no: str
+    captured_minor: int
+
+
+async def reserve_refunds(
+    conn: Connection, *, order_id: str, case_id: str, part_no: int, currency: str, shares: Sequence[RefundShare]
+) -> None:
+    """Sets money aside for a part. The CHECK on the balance row refuses a sum above what was captured (I1)."""
+    if not shares:
+        return
+    doc = to_json([{"payment_id": s.payment_id, "amount_minor": s.amount_minor} for s in shares])
+    await conn.execute(
+        """
+        WITH s AS (SELECT * FROM jsonb_to_recordset(%s) AS s(payment_id text, amount_minor bigint)),
+        locked AS (
+            SELECT p.payment_id FROM payments p JOIN s USING (payment_id) ORDER BY p.payment_id FOR NO KEY UPDATE OF p)
+        UPDATE payments p SET reserved_minor = p.reserved_minor + s.amount_minor
+        FROM s JOIN locked USING (payment_id) WHERE p.payment_id = s.payment_id
+        """,
+        (doc,),
+        prepare=True,
+    )
+    await conn.execute(
+        """
+        INSERT INTO refunds (payment_id, order_id, case_id, part_no, amount_minor, currency, state)
+        SELECT payment_id, %s, %s, %s, amount_minor, %s, 'reserved'
+        FROM jsonb_to_recordset(%s) AS s(payment_id text, amount_minor bigint)
+        """,
+        (order_id, case_id, part_no, currency, doc),
+        prepare=True,
+    )
+
+
+async def release_refunds(conn: Connection, case_id: str, part_no: int) -> None:
+    """Gives up money that was set aside and never sent."""
+    await conn.execute(
+        """
+        WITH given_up AS (
+            UPDATE refunds SET state = 'released' WHERE case_id = %s AND part_no = %s AND state = 'reserved' AND n IS NULL
+            RETURNING payment_id, amount_minor)
+        UPDATE payments p SET reserved_minor = p.reserved_minor - g.amount_minor FROM given_up g
+        WHERE p.payment_id = g.payment_id
+        """,
+        (case_id, part_no),
+    )
+
+
+async def live_refund(conn: Connection, *, case_id: str, part_no: int, payment_id: str) -> RefundRow | None:
+    """The refund of this part on this payment, its payment row locked."""
+    cursor = await conn.execute(
+        """
+        SELECT r.refund_id, r.payment_id, coalesce(r.refund_no, '') AS refund_no, coalesce(r.n, 0) AS n, r.amount_minor,
+            r.currency, r.state, p.connection, p.trade_no, p.captured_minor
+        FROM refunds r JOIN payments p USING (payment_id)
+        WHERE r.case_id = %s AND r.part_no = %s AND r.payment_id = %s AND r.state IN ('reserved', 'sent', 'final')
+        FOR NO KEY UPDATE OF p
+        """,
+        (case_id, part_no, payment_id),
+        prepare=True,
+    )
+    row = await cursor.fetchone()
+    return None if row is None else RefundRow(**row)
+
+
+async def assign_adopted(conn: Connection, refund: RefundRow) -> str | None:
+    """A refund of this amount that the gateway already holds and no case has asked for yet. Returns its number.
+
+    After the restore of an older copy this is what keeps a repeated request from paying twice.
+    """
+    cursor = await conn.execute(
+        """
+        WITH found AS (
+            UPDATE refunds SET state = 'assigned' WHERE refund_id = (
+                SELECT refund_id FROM refunds WHERE payment_id = %(payment)s AND state = 'adopted'
+                  AND adopted_minor = %(amount)s ORDER BY n LIMIT 1)
+            RETURNING refund_no
+        ), moved AS (
+            UPDATE payments SET elsewhere_minor = elsewhere_minor - %(amount)s, reserved_minor = reserved_minor - %(amount)s,
+                final_minor = final_minor + %(amount)s
+            WHERE payment_id = %(payment)s AND EXISTS (SELECT FROM found)
+        ), mine AS (
+            UPDATE refunds SET state = 'final' WHERE refund_id = %(refund)s AND EXISTS (SELECT FROM found)
+        )
+        SELECT refund_no FROM found
+        """,
+        {"payment": refund.payment_id, "amount": refund.amount_minor, "refund": refund.refund_id},
+    )
+    row = await cursor.fetchone()
+    return row["refund_no"] if row else None
+
+
+async def number_refund(conn: Connection, refund: RefundRow) -> str:
+    """Gives the refund the next number of its payment, for ever (I2, I3), and books it as sent."""
+    cursor = await conn.execute(
+        """
+        UPDATE payments SET last_n = last_n + 1, reserved_minor = reserved_minor - %s, sent_minor = sent_minor + %s
+        WHERE payment_id = %s RETURNING last_n
+        """,
+        (refund.amount_minor, refund.amount_minor, refund.payment_id),
+    )
+    row = await cursor.fetchone()
+    n = row["last_n"] if row else 0
+    number = refund_number(connection=refund.connection, trade_no=refund.trade_no, n=n)
+    await conn.execute(
+        "UPDATE refunds SET n = %s, refund_no = %s, state = 'sent' WHERE refund_id = %s", (n, number, refund.refund_id)
+    )
+    return number
+
+
+async def finish_refund(conn: Connection, refund_id: int) -> None:
+    """The gateway's final word: the money is with the buyer."""
+    await conn.execute(
+        """
+        WITH done AS (
+            UPDATE refunds SET state = 'final' WHERE refund_id = %s AND state = 'sent' RETURNING payment_id, amount_minor)
+        UPDATE payments p SET sent_minor = p.sent_minor - d.amount_minor, final_minor = p.final_minor + d.amount_minor
+        FROM done d WHERE p.payment_id = d.payment_id
+        """,
+        (refund_id,),
+    )
+
+
+async def book_without_gateway(conn: Connection, refund_id: int) -> None:
+    """A share that returns as points, balance or an entitlement: restored elsewhere, booked here without a number."""
+    await conn.execute(
+        """
+        WITH done AS (
+            UPDATE refunds SET state = 'final' WHERE refund_id = %s AND state = 'reserved' RETURNING payment_id, amount_minor)
+        UPDATE payments p SET reserved_minor = p.reserved_minor - d.amount_minor, final_minor = p.final_minor + d.amount_minor
+        FROM done d WHERE p.payment_id = d.payment_id
+        """,
+        (refund_id,),
+    )
+
+
+async def replace_refund(conn: Connection, refund: RefundRow, *, state: str, adopted_minor: int) -> int:
+    """Retires a number and sets the money aside again under the next one. Returns the amount of the new refund.
+
+    `state` is `dead` (closed at the gateway, nothing moved) or `adopted` (the gateway moved `adopted_minor` under it, before
+    a restore). The new refund never asks for more than the payment still holds; 0 means that nothing is left to send.
+    """
+    cursor = await conn.execute(
+        """
+        UPDATE payments SET sent_minor = sent_minor - %(amount)s,
+            elsewhere_minor = elsewhere_minor + %(adopted)s
+        WHERE payment_id = %(payment)s
+        RETURNING captured_minor - reserved_minor - sent_minor - final_minor - elsewhere_minor AS left_minor
+        """,
+        {"amount": refund.amount_minor, "adopted": adopted_minor, "payment": refund.payment_id},
+    )
+    row = await cursor.fetchone()
+    amount = min(refund.amount_minor, row["left_minor"] if row else 0)
+    await conn.execute(
+        "UPDATE refunds SET state = %s, adopted_minor = %s WHERE refund_id = %s",
+        (state, adopted_minor if state == "adopted" else None, refund.refund_id),
+    )
+    if amount > 0:
+        await conn.execute(
+            """
+            INSERT INTO refunds (payment_id, order_id, case_id, part_no, amount_minor, currency, state)
+            SELECT payment_id, order_id, case_id, part_no, %s, currency, 'reserved' FROM refunds WHERE refund_id = %s
+            """,
+            (amount, refund.refund_id),
+        )
+        await conn.execute(
+            "UPDATE payments SET reserved_minor = reserved_minor + %s WHERE payment_id = %s",
+            (amount, refund.payment_id),
+        )
+    return amount
+
+
+async def payment_of(conn: Connection, payment_id: str) -> dict[str, Any] | None:
+    cursor = await conn.execute("SELECT * FROM payments WHERE payment_id = %s", (payment_id,))
+    return await cursor.fetchone()
+
+
+async def payment_of_trade(conn: Connection, connection: str, trade_no: str) -> dict[str, Any] | None:
+    cursor = await conn.execute(
+        """
+        SELECT p.*, (SELECT array_agg(order_id ORDER BY order_id) FROM order_payments op WHERE op.payment_id = p.payment_id)
+            AS order_ids
+        FROM payments p WHERE connection = %s AND trade_no = %s
+        """,
+        (connection, trade_no),
+    )
+    return await cursor.fetchone()
+
+
+async def set_payment_state(
+    conn: Connection, payment_id: str, *, state: str, captured_minor: int | None = None
+) -> None:
+    """Forward only: a captured payment stays captured."""
+    await conn.execute(
+        """
+        UPDATE payments SET state = CASE WHEN state = 'captured' THEN state ELSE %s END,
+            captured_minor = greatest(captured_minor, coalesce(%s, captured_minor)) WHERE payment_id = %s
+        """,
+        (state, captured_minor, payment_id),
+    )
+
+
+async def refunds_of_case(conn: Connection, case_id: str) -> list[dict[str, Any]]:
+    """What a person sees of the money of a case, per payment."""
+    cursor = await conn.execute(
+        """
+        SELECT r.part_no, r.payment_id, r.amount_minor, r.currency, r.state, coalesce(r.refund_no, '') AS refund_no,
+            p.method, p.returns_as, p.connection
+        FROM refunds r JOIN payments p USING (payment_id)
+        WHERE r.case_id = %s AND r.state IN ('reserved', 'sent', 'final') ORDER BY r.part_no, r.payment_id
+        """,
+        (case_id,),
+    )
+    return await cursor.fetchall()

@@ -1,0 +1,419 @@
+"""The order book: the shop's facts in, one consistent reading out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from unwind.domain.order import (
+    AttemptState,
+    Benefit,
+    Dependence,
+    Discount,
+    Funder,
+    Line,
+    LineId,
+    Merchant,
+    MerchantId,
+    Order,
+    OrderId,
+    Payment,
+    PaymentId,
+    Presale,
+    Promise,
+    ReturnsAs,
+    Shipment,
+    VirtualState,
+)
+from unwind.domain.stage import Stage
+from unwind.domain.stock import Bucket
+from unwind.storage.database import Connection, to_json
+
+BUCKETS = tuple(bucket.value for bucket in Bucket)
+
+READ_ORDER = """
+SELECT o.*, unwind_now() AS now,
+    (SELECT to_jsonb(m) FROM merchants m WHERE m.merchant_id = o.merchant_id) AS merchant,
+    (SELECT jsonb_agg(to_jsonb(l) ORDER BY l.line_id) FROM order_lines l WHERE l.order_id = o.order_id) AS lines,
+    (SELECT jsonb_agg(to_jsonb(d) ORDER BY d.discount_id) FROM order_discounts d WHERE d.order_id = o.order_id)
+        AS discounts,
+    (SELECT jsonb_agg(to_jsonb(p) || jsonb_build_object('share_minor', op.share_minor, 'booked_minor', (
+                SELECT coalesce(sum(r.amount_minor), 0) FROM refunds r
+                WHERE r.order_id = o.order_id AND r.payment_id = p.payment_id
+                  AND r.state IN ('reserved', 'sent', 'final')))
+            ORDER BY p.payment_id)
+        FROM order_payments op JOIN payments p USING (payment_id) WHERE op.order_id = o.order_id) AS payments,
+    (SELECT jsonb_agg(to_jsonb(s) || jsonb_build_object('quantities', (
+                SELECT coalesce(jsonb_object_agg(sl.line_id, sl.quantity - sl.taken_units), '{}')
+                FROM shipment_lines sl WHERE sl.order_id = s.order_id AND sl.shipment_id = s.shipment_id))
+            ORDER BY s.shipment_id)
+        FROM shipments s WHERE s.order_id = o.order_id) AS shipments,
+    (SELECT jsonb_agg(to_jsonb(b) ORDER BY b.benefit_id) FROM benefits b WHERE b.order_id = o.order_id) AS benefits,
+    (SELECT jsonb_object_agg(ol.line_id, ol.case_id) FROM open_lines ol WHERE ol.order_id = o.order_id) AS open_lines,
+    (SELECT c.case_id FROM cases c WHERE c.order_id = o.order_id AND c.kind = 'cancellation'
+        ORDER BY c.opened_at DESC, c.case_id DESC LIMIT 1) AS latest_case_id,
+    (SELECT c.case_id FROM cases c WHERE c.order_id = o.order_id AND c.kind = 'inquiry' AND c.state <> 'archived'
+        ORDER BY c.case_id LIMIT 1) AS open_inquiry_id,
+    (SELECT wrapped_key FROM order_keys k WHERE k.order_id = o.order_id) AS wrapped_key,
+    (SELECT coalesce(sum(r.adopted_minor), 0) FROM refunds r JOIN order_payments op USING (payment_id)
+        WHERE op.order_id = o.order_id AND r.state = 'adopted') AS adopted_minor
+FROM orders o WHERE o.order_id = ANY(%s)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRow:
+    """An order with what surrounds it at the moment of reading."""
+
+    order: Order
+    now: datetime
+    open_lines: Mapping[LineId, str]
+    """Line id -> the open case that holds it (I7)."""
+    latest_case_id: str | None
+    open_inquiry_id: str | None
+    wrapped_key: bytes | None
+    risk: str
+    elsewhere_minor: int
+    """Money returned without us and not by an adopted refund that is still waiting for its case."""
+
+
+async def read_order(conn: Connection, order_id: str) -> OrderRow | None:
+    rows = await read_orders(conn, [order_id])
+    return rows[0] if rows else None
+
+
+async def read_orders(conn: Connection, order_ids: Sequence[str]) -> list[OrderRow]:
+    cursor = await conn.execute(READ_ORDER, (list(order_ids),), prepare=True)
+    return [to_order_row(row) for row in await cursor.fetchall()]
+
+
+def to_order_row(row: Mapping[str, Any]) -> OrderRow:
+    payments = tuple(_payment(p) for p in row["payments"] or ())
+    order = Order(
+        order_id=OrderId(row["order_id"]),
+        merchant=_merchant(row["merchant"]),
+        buyer_ref=row["buyer_ref"],
+        currency=row["currency"],
+        placed_at=row["placed_at"],
+        pay_by=row["pay_by"],
+        planned_dispatch_at=row["planned_dispatch_at"],
+        released_stage=Stage(row["released_stage"]),
+        promise=Promise(row["promise"]),
+        shipping_minor=row["shipping_minor"],
+        revision=row["revision"],
+        version=row["version"],
+        is_cancelled=row["cancelled_at"] is not None,
+        lines=tuple(_line(ln) for ln in row["lines"] or ()),
+        discounts=tuple(_discount(d) for d in row["discounts"] or ()),
+        payments=payments,
+        shipments=tuple(_shipment(s) for s in row["shipments"] or ()),
+        benefits=tuple(_benefit(b) for b in row["benefits"] or ()),
+    )
+    return OrderRow(
+        order=order,
+        now=row["now"],
+        open_lines=row["open_lines"] or {},
+        latest_case_id=row["latest_case_id"],
+        open_inquiry_id=row["open_inquiry_id"],
+        wrapped_key=row["wrapped_key"],
+        risk=row["risk"],
+        elsewhere_minor=sum(p.elsewhere_minor for p in payments) - int(row["adopted_minor"]),
+    )
+
+
+def _merchant(row: Mapping[str, Any]) -> Merchant:
+    return Merchant(
+        merchant_id=MerchantId(row["merchant_id"]),
+        is_local=row["authority"] == "local",
+        has_settlement=row["has_settlement"],
+        warehouse=row["warehouse"],
+        shop=row["shop"],
+        time_zone=row["time_zone"],
+        hours=tuple((opens, closes) for opens, closes in row["hours"]),
+        automation=row["automation"],
+        is_halted=row["halted_at"] is not None,
+        hold_timeout_s=row["hold_timeout_s"],
+    )
+
+
+def _line(row: Mapping[str, Any]) -> Line:
+    traits = row["traits"]
+    return Line(
+        line_id=LineId(row["line_id"]),
+        sku=row["sku"],
+        location=row["location"],
+        pool=row["pool"],
+        title=row["title"],
+        quantity=row["quantity"],
+        unit_price_minor=row["unit_price_minor"],
+        perishable=traits.get("perishable", False),
+        made_to_order=traits.get("made_to_order", False),
+        production_started=traits.get("production_started"),
+        presale=Presale(traits.get("presale", "none")),
+        virtual=VirtualState(traits.get("virtual", "not_virtual")),
+        dependence=Dependence(traits.get("dependence", "none")),
+        parent_line_id=row["parent_line_id"],
+        taken_units=row["taken_units"],
+        buckets={Bucket(name): row[name] for name in BUCKETS},
+    )
+
+
+def _discount(row: Mapping[str, Any]) -> Discount:
+    return Discount(
+        discount_id=row["discount_id"],
+        amount_minor=row["amount_minor"],
+        funder=Funder(row["funder"]),
+        returns_as=ReturnsAs(row["returns_as"]),
+        by_line=row["by_line"],
+    )
+
+
+def _payment(row: Mapping[str, Any]) -> Payment:
+    return Payment(
+        payment_id=PaymentId(row["payment_id"]),
+        connection=row["connection"],
+        trade_no=row["trade_no"],
+        method=row["method"],
+        state=AttemptState(row["state"]),
+        funder=Funder(row["funder"]),
+        returns_as=ReturnsAs(row["returns_as"]),
+        share_minor=row["share_minor"],
+        captured_minor=row["captured_minor"],
+        booked_minor=row["booked_minor"],
+        elsewhere_minor=row["elsewhere_minor"],
+    )
+
+
+def _shipment(row: Mapping[str, Any]) -> Shipment:
+    return Shipment(
+        shipment_id=row["shipment_id"],
+        carrier=row["carrier"],
+        waybill_no=row["waybill_no"],
+        reported=Stage(row["reported_stage"]),
+        is_picked_up=row["picked_up_at"] is not None,
+        quantities=row["quantities"],
+        moved_at=_instant(row["moved_at"]),
+        fed_at=_instant(row["fed_at"]),
+    )
+
+
+def _benefit(row: Mapping[str, Any]) -> Benefit:
+    return Benefit(
+        benefit_id=row["benefit_id"],
+        kind=row["kind"],
+        account=row["account"],
+        amount=row["amount"],
+        is_restored=row["restored_at"] is not None,
+        line_id=row["line_id"],
+    )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+async def insert_orders(conn: Connection, documents: Sequence[Mapping[str, Any]]) -> None:
+    """New orders with all their facts. Units are taken out of stock where the built-in shop keeps any.
+
+    `documents` are validated order documents (docs/contracts: `PUT /api/v1/orders/{id}`) with `order_id` and `is_paid` added.
+    """
+    for statement in _INSERTS:
+        await conn.execute(statement, (to_json(documents),), prepare=True)
+
+
+_INSERTS = (
+    """
+    INSERT INTO orders (order_id, merchant_id, buyer_ref, currency, placed_at, pay_by, planned_dispatch_at, released_stage,
+        promise, shipping_minor, risk, revision, is_paid)
+    SELECT order_id, merchant_id, buyer_ref, currency, placed_at, pay_by, planned_dispatch_at, released_stage,
+        promise, shipping_minor, risk, revision, is_paid
+    FROM jsonb_to_recordset(%s) AS o(order_id text, merchant_id text, buyer_ref text, currency text, placed_at timestamptz,
+        pay_by timestamptz, planned_dispatch_at timestamptz, released_stage text, promise text, shipping_minor bigint,
+        risk text, revision bigint, is_paid boolean)
+    """,
+    """
+    INSERT INTO order_lines (order_id, line_id, sku, location, pool, title, quantity, unit_price_minor, traits,
+        parent_line_id, reserved)
+    SELECT o.order_id, l.line_id, l.sku, l.location, l.pool, l.title, l.quantity, l.unit_price_minor, l.traits,
+        l.parent_line_id, l.quantity
+    FROM jsonb_to_recordset(%s) AS o(order_id text, lines jsonb),
+        jsonb_to_recordset(o.lines) AS l(line_id text, sku text, location text, pool text, title text, quantity integer,
+            unit_price_minor bigint, traits jsonb, parent_line_id text)
+    """,
+    """
+    INSERT INTO order_discounts (order_id, discount_id, amount_minor, funder, returns_as, by_line)
+    SELECT o.order_id, d.discount_id, d.amount_minor, d.funder, d.returns_as, d.by_line
+    FROM jsonb_to_recordset(%s) AS o(order_id text, discounts jsonb),
+        jsonb_to_recordset(o.discounts) AS d(discount_id text, amount_minor bigint, funder text, returns_as text,
+            by_line jsonb)
+    """,
+    """
+    INSERT INTO payments (payment_id, connection, trade_no, method, currency, state, funder, returns_as, captured_minor)
+    SELECT p.payment_id, p.connection, p.trade_no, p.method, o.currency, p.state, p.funder, p.returns_as, p.captured_minor
+    FROM jsonb_to_recordset(%s) AS o(currency text, payments jsonb),
+        jsonb_to_recordset(o.payments) AS p(payment_id text, connection text, trade_no text, method text, state text,
+            funder text, returns_as text, captured_minor bigint)
+    ON CONFLICT (payment_id) DO NOTHING
+    """,
+    """
+    INSERT INTO order_payments (order_id, payment_id, share_minor)
+    SELECT o.order_id, p.payment_id, p.share_minor
+    FROM jsonb_to_recordset(%s) AS o(order_id text, payments jsonb),
+        jsonb_to_recordset(o.payments) AS p(payment_id text, share_minor bigint)
+    """,
+    """
+    INSERT INTO benefit_accounts (account, kind, balance)
+    SELECT DISTINCT b.account, b.kind, 0
+    FROM jsonb_to_recordset(%s) AS o(benefits jsonb),
+        jsonb_to_recordset(o.benefits) AS b(account text, kind text)
+    ON CONFLICT (account) DO NOTHING
+    """,
+    """
+    INSERT INTO benefits (order_id, benefit_id, kind, account, amount, line_id)
+    SELECT o.order_id, b.benefit_id, b.kind, b.account, b.amount, b.line_id
+    FROM jsonb_to_recordset(%s) AS o(order_id text, benefits jsonb),
+        jsonb_to_recordset(o.benefits) AS b(benefit_id text, kind text, account text, amount bigint, line_id text)
+    """,
+)
+
+
+async def update_shop_facts(conn: Connection, document: Mapping[str, Any]) -> None:
+    """A newer revision of the shop's facts. Our own columns, cancellations among them, are never touched."""
+    await conn.execute(
+        """
+        UPDATE orders SET revision = %(revision)s, planned_dispatch_at = %(planned_dispatch_at)s, pay_by = %(pay_by)s,
+            released_stage = %(released_stage)s, promise = %(promise)s, risk = %(risk)s, is_paid = %(is_paid)s,
+            version = version + 1
+        WHERE order_id = %(order_id)s
+        """,
+        document,
+    )
+    await conn.execute(
+        """
+        UPDATE order_lines l SET traits = n.traits, title = n.title
+        FROM jsonb_to_recordset(%s) AS n(line_id text, traits jsonb, title text)
+        WHERE l.order_id = %s AND l.line_id = n.line_id AND (l.traits, l.title) IS DISTINCT FROM (n.traits, n.title)
+        """,
+        (to_json(document["lines"]), document["order_id"]),
+    )
+
+
+async def upsert_payment(conn: Connection, order_id: str, currency: str, payment: Mapping[str, Any]) -> bool:
+    """Writes a payment attempt forward: created, authorised, captured; or closed while unpaid. True if it is newly captured."""
+    cursor = await conn.execute(
+        """
+        WITH old AS (SELECT state, captured_minor FROM payments WHERE payment_id = %(payment_id)s FOR NO KEY UPDATE)
+        INSERT INTO payments AS p (payment_id, connection, trade_no, method, currency, state, funder, returns_as, captured_minor)
+        VALUES (%(payment_id)s, %(connection)s, %(trade_no)s, %(method)s, %(currency)s, %(state)s, %(funder)s,
+            %(returns_as)s, %(captured_minor)s)
+        ON CONFLICT (payment_id) DO UPDATE SET
+            state = CASE WHEN p.state = 'captured' THEN 'captured' ELSE excluded.state END,
+            captured_minor = greatest(p.captured_minor, excluded.captured_minor)
+        RETURNING p.state = 'captured' AND coalesce((SELECT state FROM old), '') <> 'captured' AS is_newly_captured
+        """,
+        {**payment, "currency": currency},
+    )
+    row = await cursor.fetchone()
+    await conn.execute(
+        "INSERT INTO order_payments (order_id, payment_id, share_minor) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+        (order_id, payment["payment_id"], payment["share_minor"]),
+    )
+    return bool(row and row["is_newly_captured"])
+
+
+async def upsert_shipment(conn: Connection, order_id: str, shipment: Mapping[str, Any]) -> None:
+    await conn.execute(
+        """
+        INSERT INTO shipments AS s (order_id, shipment_id, carrier, waybill_no, reported_stage, picked_up_at, moved_at, fed_at)
+        VALUES (%(order_id)s, %(shipment_id)s, %(carrier)s, %(waybill_no)s, %(stage)s, %(picked_up_at)s, %(moved_at)s,
+            %(fed_at)s)
+        ON CONFLICT (order_id, shipment_id) DO UPDATE SET reported_stage = excluded.reported_stage,
+            waybill_no = excluded.waybill_no, picked_up_at = coalesce(s.picked_up_at, excluded.picked_up_at),
+            moved_at = coalesce(excluded.moved_at, s.moved_at), fed_at = coalesce(excluded.fed_at, s.fed_at)
+        """,
+        {"moved_at": None, "fed_at": None, **shipment, "order_id": order_id},
+    )
+    await conn.execute(
+        """
+        INSERT INTO shipment_lines (order_id, shipment_id, line_id, quantity)
+        SELECT %s, %s, key, value::integer FROM jsonb_each_text(%s) ON CONFLICT DO NOTHING
+        """,
+        (order_id, shipment["shipment_id"], to_json(shipment["quantities"])),
+    )
+
+
+async def record_tracking(conn: Connection, order_id: str, shipment_id: str, tracking: Mapping[str, Any]) -> None:
+    """What the carrier said about a parcel: route, last movement, when it last sent anything."""
+    await conn.execute(
+        """
+        UPDATE shipments SET route = %(route)s::jsonb, moved_at = %(moved_at)s, fed_at = %(fed_at)s, tracked_at = %(tracked_at)s,
+            return_waybill_no = coalesce(nullif(%(return_waybill_no)s, ''), return_waybill_no),
+            reported_stage = coalesce(%(stage)s, reported_stage),
+            picked_up_at = coalesce(picked_up_at, %(picked_up_at)s)
+        WHERE order_id = %(order_id)s AND shipment_id = %(shipment_id)s
+        """,
+        {**tracking, "order_id": order_id, "shipment_id": shipment_id},
+    )
+
+
+async def mark_cancelled(conn: Connection, order_id: str, now: datetime) -> None:
+    await conn.execute(
+        "UPDATE orders SET cancelled_at = coalesce(cancelled_at, %s), version = version + 1 WHERE order_id = %s",
+        (now, order_id),
+    )
+
+
+async def touch_order(conn: Connection, order_id: str) -> None:
+    await conn.execute("UPDATE orders SET version = version + 1 WHERE order_id = %s", (order_id,))
+
+
+async def add_order_event(conn: Connection, order_id: str, event: Mapping[str, Any]) -> bool:
+    """False when this event was already known."""
+    cursor = await conn.execute(
+        """
+        INSERT INTO order_events (order_id, event_id, kind, at, data) VALUES (%s, %s, %s, %s, %s::jsonb)
+        ON CONFLICT DO NOTHING
+        """,
+        (order_id, event["event_id"], event["kind"], event["at"], to_json(event["data"])),
+    )
+    return cursor.rowcount == 1
+
+
+async def due_unpaid_orders(conn: Connection, *, orders_max: int) -> list[str]:
+    """Locks a batch of orders past their payment time limit, oldest first, skipping those somebody works on."""
+    cursor = await conn.execute(
+        """
+        SELECT order_id FROM orders
+        WHERE pay_by <= unwind_now() AND cancelled_at IS NULL AND NOT is_paid AND pay_by IS NOT NULL
+          AND NOT EXISTS (SELECT FROM open_lines ol WHERE ol.order_id = orders.order_id)
+        ORDER BY pay_by, order_id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+        """,
+        (orders_max,),
+    )
+    return [row["order_id"] for row in await cursor.fetchall()]
+
+
+async def now(conn: Connection) -> datetime:
+    cursor = await conn.execute("SELECT unwind_now() AS now")
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+    at: datetime = row["now"]
+    return at
+
+
+async def mark_paid(conn: Connection, order_id: str) -> None:
+    await conn.execute("UPDATE orders SET is_paid = true, version = version + 1 WHERE order_id = %s", (order_id,))
+
+
+async def set_released_stage(conn: Connection, order_id: str, stage: str) -> None:
+    await conn.execute(
+        "UPDATE orders SET released_stage = %s, version = version + 1 WHERE order_id = %s", (stage, order_id)
+    )
+
+
+async def shipped_quantities(conn: Connection, order_id: str, shipment_id: str) -> dict[LineId, int]:
+    """Everything the parcel left with, taken back or not."""
+    cursor = await conn.execute(
+        "SELECT line_id, quantity FROM shipment_lines WHERE order_id = %s AND shipment_id = %s", (order_id, shipment_id)
+    )
+    return {LineId(row["line_id"]): row["quantity"] for row in await cursor.fetchall()}

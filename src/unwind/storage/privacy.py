@@ -1,0 +1,124 @@
+"""Names, phones, addresses and free text: encrypted, one key per order, the key itself wrapped by the master key.
+
+Destroying the row in `order_keys` makes everything about that order's people unreadable and leaves the sealed history verifiable.
+"""
+
+import hashlib
+import hmac
+import os
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from unwind.domain.seal import commit_to
+from unwind.storage.database import Connection
+
+__all__ = ["Vault", "commit_to", "keep_private", "open_private", "orders_of_person"]
+
+NONCE_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """`master_key`: 32 bytes, from the environment or the data folder; never in the database."""
+
+    master_key: bytes
+
+    def new_order_key(self, order_id: str) -> tuple[bytes, bytes]:
+        """(key, wrapped key)."""
+        key = AESGCM.generate_key(256)
+        return key, _seal(self._derived(b"wrap"), key, order_id.encode())
+
+    def unwrap(self, order_id: str, wrapped_key: bytes) -> bytes:
+        return _open(self._derived(b"wrap"), wrapped_key, order_id.encode())
+
+    def blind(self, kind: str, value: str) -> bytes:
+        """Keyed digest of a normalised phone or name, for exact look-up."""
+        plain = unicodedata.normalize("NFKC", value).strip().casefold()
+        if kind == "phone":
+            plain = "".join(ch for ch in plain if ch.isdigit())
+            plain = plain.removeprefix("0086") if len(plain) > 11 else plain  # noqa: PLR2004 - national number length
+            plain = plain.removeprefix("86") if len(plain) > 11 else plain  # noqa: PLR2004
+        return hmac.new(self._derived(b"blind"), f"{kind}\n{plain}".encode(), hashlib.sha256).digest()
+
+    @property
+    def anchor_key(self) -> bytes:
+        return self._derived(b"anchor")
+
+    @property
+    def token_key(self) -> bytes:
+        return self._derived(b"token")
+
+    def _derived(self, purpose: bytes) -> bytes:
+        return hmac.new(self.master_key, purpose, hashlib.sha256).digest()
+
+
+def _seal(key: bytes, plain: bytes, context: bytes) -> bytes:
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, plain, context)
+
+
+def _open(key: bytes, sealed: bytes, context: bytes) -> bytes:
+    return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
+
+
+async def keep_private(
+    conn: Connection,
+    vault: Vault,
+    order_id: str,
+    fields: Mapping[str, str],
+    *,
+    wrapped_key: bytes | None,
+    case_id: str | None = None,
+) -> bytes:
+    """Encrypts and stores; phones and names also get a blind index entry. Returns the order's key, for commitments.
+
+    `wrapped_key` is the order's, as read under its lock; None makes and stores a new one.
+    """
+    if wrapped_key is None:
+        key, wrapped_key = vault.new_order_key(order_id)
+        await conn.execute("INSERT INTO order_keys (order_id, wrapped_key) VALUES (%s, %s)", (order_id, wrapped_key))
+    else:
+        key = vault.unwrap(order_id, wrapped_key)
+    for field, text in fields.items():
+        sealed = _seal(key, text.encode(), f"{order_id}\n{field}".encode())
+        await conn.execute(
+            "INSERT INTO private_data (order_id, case_id, field, ciphertext) VALUES (%s, %s, %s, %s)",
+            (order_id, case_id, field, sealed),
+        )
+        if field in {"phone", "name"}:
+            await conn.execute(
+                "INSERT INTO blind_index (kind, digest, order_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                (field, vault.blind(field, text), order_id),
+            )
+    return key
+
+
+async def open_private(
+    conn: Connection, vault: Vault, order_id: str, field: str, *, case_id: str | None = None
+) -> str | None:
+    """The newest value of a field; None where there is none or the order's key has been destroyed."""
+    cursor = await conn.execute(
+        """
+        SELECT d.ciphertext, k.wrapped_key FROM private_data d JOIN order_keys k USING (order_id)
+        WHERE d.order_id = %(o)s AND d.field = %(f)s AND (%(c)s::text IS NULL OR d.case_id = %(c)s)
+        ORDER BY private_id DESC LIMIT 1
+        """,
+        {"o": order_id, "f": field, "c": case_id},
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    key = vault.unwrap(order_id, row["wrapped_key"])
+    return _open(key, row["ciphertext"], f"{order_id}\n{field}".encode()).decode()
+
+
+async def orders_of_person(conn: Connection, vault: Vault, *, kind: str, value: str, orders_max: int) -> list[str]:
+    """Orders by full phone or exact name."""
+    cursor = await conn.execute(
+        "SELECT order_id FROM blind_index WHERE kind = %s AND digest = %s ORDER BY order_id LIMIT %s",
+        (kind, vault.blind(kind, value), orders_max),
+    )
+    return [row["order_id"] for row in await cursor.fetchall()]

@@ -1,0 +1,128 @@
+"""Units: the buckets of a line and the free units of a pool, each move with its ledger row. Pools are locked last, by SKU."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from unwind.domain.errors import ensure
+from unwind.domain.stock import ALLOWED_MOVES, Bucket
+from unwind.storage.database import Connection, to_json
+
+
+async def book_orders(conn: Connection, order_ids: Sequence[str], now: datetime, *, from_pools: bool) -> None:
+    """The first ledger row of each line: its units are reserved, out of a pool of ours or out of the shop's own stock."""
+    await conn.execute(
+        """
+        INSERT INTO stock_moves (order_id, line_id, source, target, units, sku, location, pool, at)
+        SELECT l.order_id, l.line_id, CASE WHEN %s AND s.sku IS NOT NULL THEN 'free' ELSE 'shop' END, 'reserved', l.quantity,
+            l.sku, l.location, l.pool, %s
+        FROM order_lines l LEFT JOIN stock s USING (sku, location, pool) WHERE l.order_id = ANY(%s)
+        """,
+        (from_pools, now, list(order_ids)),
+    )
+
+
+async def take_out(conn: Connection, order_ids: Sequence[str]) -> list[str]:
+    """Takes new orders' units out of the built-in shop's pools. Returns the SKUs that were short."""
+    cursor = await conn.execute(
+        """
+        WITH want AS (
+            SELECT sku, location, pool, sum(quantity) AS units FROM order_lines WHERE order_id = ANY(%(orders)s)
+            GROUP BY sku, location, pool
+        ), locked AS (
+            SELECT s.sku, s.location, s.pool, s.available, w.units FROM stock s JOIN want w USING (sku, location, pool)
+            ORDER BY s.sku, s.location, s.pool FOR NO KEY UPDATE OF s
+        ), taken AS (
+            UPDATE stock s SET available = s.available - l.units FROM locked l
+            WHERE (s.sku, s.location, s.pool) = (l.sku, l.location, l.pool) AND l.available >= l.units
+        )
+        SELECT sku FROM locked WHERE available < units
+        """,
+        {"orders": list(order_ids)},
+    )
+    return [row["sku"] for row in await cursor.fetchall()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitMove:
+    order_id: str
+    line_id: str
+    units: int
+    case_id: str | None = None
+
+
+async def move(conn: Connection, moves: Sequence[UnitMove], *, source: Bucket, target: Bucket, now: datetime) -> None:
+    """Moves units of lines between buckets; `restocked` also gives them back to a pool.
+
+    A limited pool that has closed meanwhile does not take units back; they go to the normal pool of the same SKU and location.
+    """
+    ensure((source, target) in ALLOWED_MOVES, f"stock does not move from {source} to {target}")
+    rows = [
+        {**asdict(one), "source": source, "target": target}
+        for one in sorted(moves, key=lambda m: (m.order_id, m.line_id))
+        if one.units > 0
+    ]
+    if rows:
+        text = to_json(rows)
+        await conn.execute(MOVE_LINES.format(source=source.value, target=target.value), (text,), prepare=True)
+        await conn.execute(MOVE_POOLS, {"moves": text, "now": now}, prepare=True)
+
+
+MOVE_LINES = """
+UPDATE order_lines l SET {source} = l.{source} - m.units, {target} = l.{target} + m.units
+FROM jsonb_to_recordset(%s) AS m(order_id text, line_id text, units integer)
+WHERE l.order_id = m.order_id AND l.line_id = m.line_id
+"""
+
+MOVE_POOLS = """
+WITH moved AS (
+    SELECT m.*, l.sku, l.location,
+        CASE WHEN m.target = 'restocked' AND s.is_pool_open IS FALSE THEN 'normal' ELSE l.pool END AS pool
+    FROM jsonb_to_recordset(%(moves)s) AS m(order_id text, line_id text, units integer, case_id text, source text, target text)
+    JOIN order_lines l USING (order_id, line_id)
+    LEFT JOIN stock s ON (s.sku, s.location, s.pool) = (l.sku, l.location, l.pool)
+), noted AS (
+    INSERT INTO stock_moves (order_id, line_id, case_id, source, target, units, sku, location, pool, at)
+    SELECT order_id, line_id, case_id, source, target, units, sku, location, pool, %(now)s FROM moved
+), locked AS (
+    SELECT s.sku, s.location, s.pool FROM stock s
+    JOIN (SELECT DISTINCT sku, location, pool FROM moved WHERE target = 'restocked') m USING (sku, location, pool)
+    ORDER BY s.sku, s.location, s.pool FOR NO KEY UPDATE OF s
+)
+UPDATE stock s SET available = s.available + back.units
+FROM (SELECT m.sku, m.location, m.pool, sum(m.units) AS units FROM moved m JOIN locked USING (sku, location, pool)
+      WHERE m.target = 'restocked' GROUP BY m.sku, m.location, m.pool) back
+WHERE (s.sku, s.location, s.pool) = (back.sku, back.location, back.pool)
+"""
+
+
+async def set_stock(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Sets the free units of pools of the built-in shop; the opening balance is a ledger row like any other."""
+    await conn.execute(
+        """
+        WITH n AS (
+            SELECT * FROM jsonb_to_recordset(%(rows)s) AS r(sku text, location text, pool text, available integer,
+                is_pool_open boolean)
+        ), old AS (
+            SELECT s.* FROM stock s JOIN n USING (sku, location, pool) ORDER BY s.sku, s.location, s.pool FOR NO KEY UPDATE OF s
+        ), counted AS (
+            INSERT INTO stock_moves (order_id, line_id, source, target, units, sku, location, pool, at)
+            SELECT '', '', CASE WHEN n.available > coalesce(old.available, 0) THEN 'counted' ELSE 'free' END,
+                CASE WHEN n.available > coalesce(old.available, 0) THEN 'free' ELSE 'counted' END,
+                abs(n.available - coalesce(old.available, 0)), sku, location, pool, unwind_now()
+            FROM n LEFT JOIN old USING (sku, location, pool) WHERE n.available <> coalesce(old.available, 0)
+        )
+        INSERT INTO stock AS s (sku, location, pool, available, is_pool_open)
+        SELECT sku, location, pool, available, is_pool_open FROM n
+        ON CONFLICT (sku, location, pool) DO UPDATE SET available = excluded.available, is_pool_open = excluded.is_pool_open
+        """,
+        {"rows": to_json(list(rows))},
+    )
+
+
+async def read_stock(conn: Connection, sku: str) -> list[dict[str, Any]]:
+    cursor = await conn.execute(
+        "SELECT sku, location, pool, available, is_pool_open FROM stock WHERE sku = %s ORDER BY location, pool", (sku,)
+    )
+    return await cursor.fetchall()

@@ -1,0 +1,73 @@
+"""Puts the HTTP interface together around ready-made services."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from unwind import __version__
+from unwind.domain.errors import Refusal
+from unwind.flow.services import Services
+from unwind.web import board, callbacks, customer, desk, integration, problems
+from unwind.web.access import KeyCache
+from unwind.web.limits import BodyLimit
+from unwind.web.responses import json_response
+
+
+def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
+    """The demo adds the plain page at `/`."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await services.database.open()
+        try:
+            yield
+        finally:
+            await services.database.close()
+
+    app = FastAPI(
+        title="Unwind 原路",
+        version=__version__,
+        description="Takes an order back: stops the goods, refunds by the original route, restores stock and coupons, and proves it.",
+        lifespan=lifespan,
+    )
+    app.state.services = services
+    app.state.keys = KeyCache()
+    app.add_middleware(BodyLimit)
+    app.add_exception_handler(Refusal, problems.on_refusal)
+    app.add_exception_handler(RequestValidationError, problems.on_validation)
+    app.add_exception_handler(HTTPException, problems.on_http)
+    app.add_exception_handler(Exception, problems.on_crash)
+    for module in (customer, integration, desk, callbacks):
+        app.include_router(module.router)
+    if is_demo:
+        app.include_router(board.router)
+    app.add_api_route("/health", health, tags=["operations"])
+    app.add_api_route("/ready", ready, tags=["operations"])
+    app.add_api_route("/metrics", metrics, include_in_schema=False)
+    return app
+
+
+async def health() -> Response:
+    """The process lives."""
+    return json_response({"status": "ok", "version": __version__})
+
+
+async def ready(request: Request) -> Response:
+    """The database answers."""
+    services: Services = request.app.state.services
+    try:
+        async with services.database.connection() as conn:
+            await conn.execute("SELECT 1")
+    except Exception:  # noqa: BLE001 - any failure means not ready
+        return problems.problem(request, "unavailable")
+    return json_response({"status": "ready"})
+
+
+async def metrics() -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

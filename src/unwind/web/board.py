@@ -1,0 +1,39 @@
+"""The plain page of the demo: what is going on, live. Demo only: it needs no sign-in and shows nothing personal."""
+
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from unwind.desk.dossier import read_dossier
+from unwind.domain.errors import Refusal
+from unwind.storage import desk
+from unwind.web.access import Wired
+from unwind.web.responses import json_response
+
+router = APIRouter(include_in_schema=False)
+PAGE = Path(__file__).parent / "board.html"
+CASES_MAX = 60
+
+
+@router.get("/")
+async def page() -> Response:
+    return Response(PAGE.read_bytes(), media_type="text/html; charset=utf-8")
+
+
+@router.get("/demo/board")
+async def board(services: Wired) -> Response:
+    async with services.database.connection() as conn:
+        figures = await desk.counts(conn)
+        waiting = await desk.cases_in_review(conn, merchant_id=None, cases_max=CASES_MAX)
+        recent = await desk.recent_cases(conn, merchant_id=None, cases_max=CASES_MAX)
+    return json_response({"figures": figures, "waiting": waiting, "recent": recent})
+
+
+@router.get("/demo/cases/{case_id}")
+async def one(services: Wired, case_id: str) -> Response:
+    async with services.database.connection() as conn:
+        dossier = await read_dossier(conn, services.vault, case_id)
+    if dossier is None:
+        raise Refusal("not_found")
+    return json_response({**dossier, "words": "", "buyer": {}})

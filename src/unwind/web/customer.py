@@ -1,0 +1,90 @@
+"""For buyers and everybody who speaks for them: ask, look, withdraw; and what would happen if."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header
+from starlette.responses import Response
+
+from unwind.domain.access import Scope, authorise
+from unwind.domain.errors import Refusal, require
+from unwind.domain.order import LineId
+from unwind.flow import answer, preview, review
+from unwind.flow.receive import Request, receive
+from unwind.storage import cases, messages, money, orders
+from unwind.web.access import Caller, Wired
+from unwind.web.responses import ERRORS, json_response
+from unwind.web.schemas import CancellationIn, CancellationOut
+
+router = APIRouter(prefix="/api/v1", tags=["cancellations"])
+IdempotencyKey = Annotated[
+    str | None, Header(max_length=200, min_length=1, description="kept 7 days, scoped to the caller")
+]
+
+
+@router.post(
+    "/cancellations",
+    status_code=201,
+    responses={200: {"model": CancellationOut}, 201: {"model": CancellationOut}, **ERRORS},
+)
+async def ask_to_cancel(
+    services: Wired, caller: Caller, body: CancellationIn, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """The one intake of every channel. 201: a case was opened; 200: the existing case and its answer."""
+    request = Request(
+        order_id=body.order_id,
+        channel=body.channel,
+        wish=None if body.lines is None else {LineId(k): v for k, v in body.lines.items()},
+        picked=body.reason.value if body.reason else None,
+        text=body.text.strip(),
+        external_ref=body.external_ref,
+        idempotency_key=idempotency_key,
+    )
+    require(body.lines is None or bool(body.lines), "invalid")
+    given = await receive(services, caller, request)
+    headers = {"Idempotent-Replayed": "true"} if given.is_replay else {}
+    return json_response(given.body, status=given.status, headers=headers)
+
+
+@router.get("/cancellations/{case_id}", responses={200: {"model": CancellationOut}, **ERRORS})
+async def look_at_case(services: Wired, caller: Caller, case_id: str) -> Response:
+    """Where the case stands, in the buyer's words, with what has been told so far."""
+    async with services.database.connection() as conn:
+        row = await cases.read_case_row(conn, case_id)
+        order = await orders.read_order(conn, row["order_id"]) if row else None
+        if row is None or order is None:
+            raise Refusal("not_found")
+        authorise(caller, Scope.CASES_READ, merchant_id=row["merchant_id"], order_id=row["order_id"])
+        refunds = await money.refunds_of_case(conn, case_id)
+        told = await messages.messages_of(conn, case_id)
+    body: dict[str, Any] = answer.for_existing(order.order, row, refunds)
+    body["refunds"] = [
+        {
+            "method": r["method"],
+            "amount_minor": r["amount_minor"],
+            "refund_no": r["refund_no"],
+            "is_final": r["state"] == "final",
+        }
+        for r in refunds
+    ]
+    body["messages"] = [
+        {"fact": m["fact"], "state": m["state"], "sent_at": m["sent_at"]} for m in told if m["audience"] == "buyer"
+    ]
+    return json_response(body)
+
+
+@router.post("/cancellations/{case_id}/withdraw", responses=ERRORS)
+async def withdraw_case(services: Wired, caller: Caller, case_id: str) -> Response:
+    """Possible until something irreversible has begun."""
+    await review.withdraw(services, caller, case_id)
+    return await look_at_case(services, caller, case_id)
+
+
+@router.get("/orders/{order_id}/cancellability", responses=ERRORS)
+async def cancellability(services: Wired, caller: Caller, order_id: str) -> Response:
+    """A dry run: what would happen now, what comes back, who can still stop the goods and until when. Changes nothing."""
+    async with services.database.connection() as conn:
+        row = await orders.read_order(conn, order_id)
+    if row is None:
+        raise Refusal("not_found")
+    authorise(caller, Scope.ORDERS_READ, merchant_id=row.order.merchant.merchant_id, order_id=order_id)
+    return json_response(preview.preview(row, policy=services.policy))

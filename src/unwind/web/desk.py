@@ -1,0 +1,74 @@
+"""For agents and leads: what waits, everything about one case, the decision; and the tasks of warehouses and merchants."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from unwind.desk.dossier import read_dossier
+from unwind.domain.access import Scope, authorise
+from unwind.domain.errors import Refusal
+from unwind.domain.order import LineId
+from unwind.flow import hand_work, review
+from unwind.storage import desk, tasks
+from unwind.web.access import Caller, Wired
+from unwind.web.responses import ERRORS, json_response
+from unwind.web.schemas import DecisionIn, TaskResultIn
+
+router = APIRouter(prefix="/api/v1/desk", tags=["desk"])
+PageSize = Annotated[int, Query(ge=1, le=200)]
+
+
+@router.get("/cases", responses=ERRORS)
+async def list_cases(services: Wired, caller: Caller, limit: PageSize = 50) -> Response:
+    """Cases waiting for a decision: by urgency, then due time, then money at risk."""
+    authorise(caller, Scope.CASES_DECIDE)
+    async with services.database.connection() as conn:
+        rows = await desk.cases_in_review(conn, merchant_id=caller.merchant_id, cases_max=limit)
+    return json_response({"cases": rows})
+
+
+@router.get("/cases/{case_id}", responses=ERRORS)
+async def one_case(services: Wired, caller: Caller, case_id: str) -> Response:
+    """The whole of a case: order, money, parcels with the age of their news, tasks, messages, history."""
+    async with services.database.connection() as conn:
+        dossier = await read_dossier(conn, services.vault, case_id)
+    if dossier is None:
+        raise Refusal("not_found")
+    authorise(caller, Scope.CASES_DECIDE, merchant_id=dossier["merchant_id"], order_id=dossier["order_id"])
+    return json_response(dossier)
+
+
+@router.post("/cases/{case_id}/decisions", responses=ERRORS)
+async def decide(services: Wired, caller: Caller, case_id: str, body: DecisionIn) -> Response:
+    """One human decision, bound to the versions of case and order that were seen. 409 `stale` says what they are now."""
+    verdict = review.Verdict(
+        choice=body.choice,
+        case_version=body.case_version,
+        order_version=body.order_version,
+        part_no=body.part_no,
+        lines={LineId(k): v for k, v in body.lines.items()},
+        refund_on=body.refund_on,
+        reason_code=body.reason_code,
+        note=body.note,
+    )
+    await review.decide(services, caller, case_id, verdict)
+    return await one_case(services, caller, case_id)
+
+
+@router.get("/tasks", responses=ERRORS)
+async def list_tasks(services: Wired, caller: Caller, limit: PageSize = 50) -> Response:
+    """Legs without a connector that wait for a person's hands, most urgent first."""
+    authorise(caller, Scope.TASKS_ANSWER)
+    async with services.database.connection() as conn:
+        return json_response({"tasks": await tasks.list_tasks(conn, merchant_id=caller.merchant_id, tasks_max=limit)})
+
+
+@router.post("/tasks/{task_id}/result", responses=ERRORS)
+async def answer_task(services: Wired, caller: Caller, task_id: str, body: TaskResultIn) -> Response:
+    """Done, or refused, with what proves it."""
+    evidence: dict[str, str | int] = {f"scrap:{line_id}": units for line_id, units in body.scrap.items()}
+    if body.reference:
+        evidence["reference"] = body.reference
+    await hand_work.answer_task(services, caller, task_id, is_done=body.outcome == "done", evidence=evidence)
+    return json_response({"task_id": task_id, "outcome": body.outcome})

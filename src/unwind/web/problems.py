@@ -1,0 +1,99 @@
+"""Errors as RFC 9457 problem details: a stable code, a title in the asker's language, nothing of what was sent."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from unwind.domain.errors import Refusal
+from unwind.storage.database import to_json
+
+CATALOG: dict[str, tuple[int, str, str]] = {
+    "unauthorised": (401, "请先登录或提供有效凭证", "Sign in or present a valid credential"),
+    "token_expired": (401, "链接已过期,请重新进入", "The link has expired; open it again"),
+    "forbidden": (403, "没有权限进行此操作", "You may not do this"),
+    "not_found": (404, "没有找到", "Not found"),
+    "unknown_merchant": (404, "没有这个商家", "No such merchant"),
+    "body_too_large": (413, "请求内容过大", "The request is too large"),
+    "invalid": (422, "请求内容不正确", "The request is not valid"),
+    "not_json": (422, "请求不是有效的 JSON", "The request is not valid JSON"),
+    "unknown_line": (422, "订单中没有这个商品行", "The order has no such line"),
+    "duplicate_line": (422, "商品行重复", "A line appears twice"),
+    "quantity_not_positive": (422, "数量必须大于零", "The quantity must be positive"),
+    "quantity_too_large": (422, "数量超过可取消的数量", "More units than can still be taken back"),
+    "discount_above_goods": (422, "优惠金额超过商品金额", "The discount exceeds the goods"),
+    "discount_not_allocated": (422, "优惠分摊与总额不符", "The discount's allocation does not add up"),
+    "capture_below_share": (422, "已付金额小于本单应分摊金额", "Less was captured than this order's share"),
+    "unknown_event": (422, "未知的事件类型", "Unknown kind of event"),
+    "idempotency_mismatch": (422, "同一个幂等键用于不同的请求", "This idempotency key was used for another request"),
+    "idempotency_unfinished": (409, "相同的请求正在处理", "The same request is being handled"),
+    "currency_changed": (409, "订单币种不能更改", "The currency of an order cannot change"),
+    "lines_changed": (409, "商品行的数量和价格不能更改", "Quantities and prices of an order cannot change"),
+    "stock_short": (409, "库存不足", "Not enough stock"),
+    "nothing_to_cancel": (409, "没有可以取消的商品", "There is nothing left to cancel"),
+    "stale": (409, "内容已更新,请按最新数据重试", "Something has changed meanwhile; look again"),
+    "not_in_review": (409, "该工单不在人工处理中", "The case does not wait for a decision"),
+    "nothing_to_decide": (409, "没有需要决定的部分", "Nothing of this case waits for a decision"),
+    "name_one_part_and_its_lines": (422, "请指明一个分段及其中的一部分商品", "Name one part and some of its lines"),
+    "only_for_questions": (
+        409,
+        "只有咨询和事后工单可以直接答复",
+        "Only inquiries and aftermath cases are answered like this",
+    ),
+    "past_no_return": (409, "已过不可逆点,无法撤回", "Past the point of no return"),
+    "legs_unfinished": (409, "已有步骤在进行,不能重新计划", "Steps are under way; it cannot be planned anew"),
+    "order_changed": (409, "订单已变化,请按最新数据重试", "The order has changed; look again"),
+    "no_parcel_to_recall": (409, "还没有可以拦截的包裹", "There is no parcel to recall yet"),
+    "nothing_to_retry": (409, "没有可以重试的步骤", "There is nothing to try again"),
+    "task_answered": (409, "任务已被处理", "The task has been answered"),
+    "callback_refused": (401, "回调签名无效", "The callback's signature is not valid"),
+    "too_many_requests": (429, "请求过于频繁", "Too many requests"),
+    "unavailable": (503, "服务暂时不可用,请稍后重试", "Temporarily unavailable; try again"),
+    "internal": (500, "服务出错,未做任何更改", "Something went wrong; nothing was changed"),
+}
+
+
+def problem(
+    request: Request, code: str, *, facts: Mapping[str, object] | None = None, status: int | None = None
+) -> Response:
+    known_status, zh, en = CATALOG.get(code, CATALOG["invalid"])
+    number = status or known_status
+    wants_english = request.headers.get("accept-language", "zh").lower().startswith("en")
+    body = {
+        "type": f"urn:unwind:problem:{code}",
+        "title": en if wants_english else zh,
+        "status": number,
+        "code": code,
+        "detail": {"zh": zh, "en": en},
+        **({"facts": dict(facts)} if facts else {}),
+    }
+    return Response(to_json(body), status_code=number, media_type="application/problem+json")
+
+
+async def on_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)  # noqa: S101 - registered for this type
+    return problem(request, error.code, facts=error.facts)
+
+
+async def on_validation(request: Request, error: Exception) -> Response:
+    """Says where the request is wrong and how, never what was sent."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type
+    places = [{"at": ".".join(str(step) for step in e["loc"]), "problem": e["type"]} for e in error.errors()[:20]]
+    is_json_error = any(place["problem"] == "json_invalid" for place in places)
+    return problem(request, "not_json" if is_json_error else "invalid", facts={"fields": places})
+
+
+async def on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
+    code = {401: "unauthorised", 403: "forbidden", 404: "not_found", 413: "body_too_large"}.get(
+        error.status_code, "invalid"
+    )
+    return problem(request, code, status=HTTPStatus(error.status_code).value)
+
+
+async def on_crash(request: Request, error: Exception) -> Response:
+    del error
+    return problem(request, "internal")

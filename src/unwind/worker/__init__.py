@@ -1,0 +1,1 @@
+"""The process that runs due cases, the unpaid time limit and housekeeping."""

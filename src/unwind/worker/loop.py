@@ -1,0 +1,69 @@
+"""Polls every 250 ms for due cases and unpaid orders; anchors archived heads; forgets old idempotency keys.
+
+Any number of these run side by side: what one has leased the others do not see.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from unwind.doctor import halt_broken_merchants
+from unwind.flow.archive import anchor_archived
+from unwind.flow.run import work_once
+from unwind.flow.services import Services
+from unwind.flow.timeout import close_unpaid
+from unwind.storage import idempotency
+
+POLL_S = 0.25
+HOUSEKEEPING_S = 60.0
+CHECKUP_S = 300.0
+KEYS_KEPT_DAYS = 7
+KEYS_PER_ROUND = 1000
+
+log = structlog.get_logger()
+
+
+async def run_forever(services: Services, stop: asyncio.Event) -> None:
+    """Until `stop` is set. A database that is away is waited for; nothing is lost meanwhile."""
+    await asyncio.gather(
+        _repeat("cases", POLL_S, stop, lambda: _cases(services)),
+        _repeat("unpaid", POLL_S, stop, lambda: _unpaid(services)),
+        _repeat("housekeeping", HOUSEKEEPING_S, stop, lambda: _housekeeping(services)),
+        _repeat("checkup", CHECKUP_S, stop, lambda: halt_broken_merchants(services)),
+    )
+
+
+async def _cases(services: Services) -> bool:
+    return await work_once(services) > 0
+
+
+async def _unpaid(services: Services) -> bool:
+    return await close_unpaid(services) > 0
+
+
+async def _housekeeping(services: Services) -> bool:
+    async with services.database.connection() as conn:
+        await idempotency.forget_old_keys(conn, days=KEYS_KEPT_DAYS, keys_max=KEYS_PER_ROUND)
+    return await anchor_archived(services) > 0
+
+
+async def _repeat(name: str, every_s: float, stop: asyncio.Event, job: Callable[[], Awaitable[bool]]) -> None:
+    """Runs the job again at once while it finds work, else after a pause."""
+    while not stop.is_set():
+        started = time.monotonic()
+        try:
+            found = await job()
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            log.warning("database_away", job=name, error=type(error).__name__)
+            found = False
+        if not found:
+            pause = max(0.0, every_s - (time.monotonic() - started))
+            try:
+                async with asyncio.timeout(pause):
+                    await stop.wait()
+            except TimeoutError:
+                continue
