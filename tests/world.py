@@ -100,9 +100,13 @@ class World:
         await stack.enter_async_context(app.router.lifespan_context(app))
         to_us.app = app
         client = await stack.enter_async_context(
-            httpx.AsyncClient(transport=httpx.ASGITransport(app=app, raise_app_exceptions=False), base_url="http://unwind.test")
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app=app, raise_app_exceptions=False), base_url="http://unwind.test"
+            )
         )
-        control = await stack.enter_async_context(httpx.AsyncClient(transport=to_sandbox, base_url="http://sandbox.test"))
+        control = await stack.enter_async_context(
+            httpx.AsyncClient(transport=to_sandbox, base_url="http://sandbox.test")
+        )
         world = cls(
             services=services,
             client=client,
@@ -140,9 +144,7 @@ class World:
 
     async def sql(self, statement: str, *arguments: object) -> list[dict[str, Any]]:
         """Looks (or meddles) behind the program's back, as the owner."""
-        async with await psycopg.AsyncConnection.connect(
-            self.owner_url, autocommit=True, row_factory=dict_row
-        ) as conn:
+        async with await psycopg.AsyncConnection.connect(self.owner_url, autocommit=True, row_factory=dict_row) as conn:
             cursor = await conn.execute(statement, arguments or None)
             return await cursor.fetchall() if cursor.description else []
 
@@ -195,7 +197,9 @@ class World:
         assert response.is_success, f"{response.status_code} {response.text}"
         return response.json()
 
-    async def cancel(self, order_id: str, *, role: str = "integrator", key: str | None = None, **given: Any) -> dict[str, Any]:
+    async def cancel(
+        self, order_id: str, *, role: str = "integrator", key: str | None = None, **given: Any
+    ) -> dict[str, Any]:
         headers = {"Idempotency-Key": key} if key else {}
         return await self.ok(
             "POST", "/api/v1/cancellations", role=role, headers=headers, json={"order_id": order_id, **given}
@@ -242,7 +246,11 @@ class World:
 
 
 def line(line_id: str = "L1", *, price: int = 1000, quantity: int = 1, **given: Any) -> dict[str, Any]:
-    traits = {k: given.pop(k) for k in list(given) if k in {"perishable", "made_to_order", "production_started", "presale", "virtual", "dependence"}}
+    traits = {
+        k: given.pop(k)
+        for k in list(given)
+        if k in {"perishable", "made_to_order", "production_started", "presale", "virtual", "dependence"}
+    }
     return {
         "line_id": line_id,
         "sku": f"SKU-{line_id}",
@@ -254,7 +262,15 @@ def line(line_id: str = "L1", *, price: int = 1000, quantity: int = 1, **given: 
     }
 
 
-def payment(order_id: str, amount: int, *, connection: str = "wxpay", method: str = "wechat", state: str = "captured", **given: Any) -> dict[str, Any]:
+def payment(
+    order_id: str,
+    amount: int,
+    *,
+    connection: str = "wxpay",
+    method: str = "wechat",
+    state: str = "captured",
+    **given: Any,
+) -> dict[str, Any]:
     name = f"{order_id}-{connection}"
     return {
         "payment_id": f"P-{name}",
@@ -273,7 +289,11 @@ def order_body(order_id: str, *, now: datetime, **given: Any) -> dict[str, Any]:
     lines = given.pop("lines", None) or [line()]
     shipping = given.pop("shipping_minor", 0)
     discounts = given.pop("discounts", [])
-    total = sum(ln["quantity"] * ln["unit_price_minor"] for ln in lines) + shipping - sum(d["amount_minor"] for d in discounts)
+    total = (
+        sum(ln["quantity"] * ln["unit_price_minor"] for ln in lines)
+        + shipping
+        - sum(d["amount_minor"] for d in discounts)
+    )
     is_paid = given.pop("paid", True)
     payments = given.pop("payments", [payment(order_id, total)] if is_paid else [])
     return {
@@ -292,7 +312,14 @@ def order_body(order_id: str, *, now: datetime, **given: Any) -> dict[str, Any]:
     }
 
 
-def shipment(shipment_id: str = "S1", *, stage: str = "in_transit", picked_up: bool = True, quantities: dict[str, int] | None = None, at: datetime | None = None) -> dict[str, Any]:
+def shipment(
+    shipment_id: str = "S1",
+    *,
+    stage: str = "in_transit",
+    picked_up: bool = True,
+    quantities: dict[str, int] | None = None,
+    at: datetime | None = None,
+) -> dict[str, Any]:
     moment = (at or datetime.now(UTC) - timedelta(days=1)).isoformat()
     return {
         "shipment_id": shipment_id,
@@ -302,4 +329,3 @@ def shipment(shipment_id: str = "S1", *, stage: str = "in_transit", picked_up: b
         "picked_up_at": moment if picked_up else None,
         "quantities": quantities or {"L1": 1},
     }
-

@@ -204,3 +204,23 @@ async def test_ledger_survives_a_restart(make_settings: Callable[..., Settings],
     await start_and(ask)
     assert receiver.events == []
     await start_and(look)
+
+
+async def test_the_checker_sees_money_that_moved_twice(caller: Caller) -> None:
+    """Planted in the ledger, because the sandbox itself would not do it."""
+    await caller.refund("R1", 600)
+    await caller.refund("R2", 400)
+    world = caller.http._transport.app.state.world  # type: ignore[attr-defined]
+    world.ledger.run(
+        "INSERT INTO money_moves (connection, refund_no, trade_no, amount_minor, at_ns) VALUES (?, 'R1', 'T1', 600, 1)",
+        CONNECTION,
+    )
+    assert await caller.violations() == ["money_moved_twice", "refunded_more_than_paid"]
+
+
+async def test_two_numbers_with_one_amount_are_only_suspicious(caller: Caller) -> None:
+    await caller.refund("R1", 100)
+    await caller.refund("R2", 100)
+    found = (await caller.http.get("/control/assertions")).json()
+    assert found["violations"] == []
+    assert [suspicion["kind"] for suspicion in found["suspicions"]] == ["same_amount_under_two_numbers"]

@@ -164,6 +164,36 @@ def test_data_of_another_version_is_left_alone(fresh_home: Path) -> None:
         EmbeddedPostgres(fresh_home).start()
 
 
+def test_lost_or_damaged_passwords_are_said_and_nothing_is_made_up(fresh_home: Path) -> None:
+    with EmbeddedPostgres(fresh_home, settings=FAST):
+        pass
+    layout = find_layout(fresh_home)
+    assert layout is not None
+    kept = layout.passwords.read_text(encoding="utf-8")
+    layout.passwords.unlink()
+    with pytest.raises(EmbeddedPostgresError, match="missing"):
+        EmbeddedPostgres(fresh_home).start()
+    layout.passwords.write_text("{", encoding="utf-8")
+    with pytest.raises(EmbeddedPostgresError, match="damaged"):
+        EmbeddedPostgres(fresh_home).start()
+    layout.passwords.write_text(kept.replace('"superuser": "', '"superuser": "x'), encoding="utf-8")
+    with pytest.raises(EmbeddedPostgresError, match="does not belong"):
+        EmbeddedPostgres(fresh_home, settings=FAST).start()
+
+
+@pytest.mark.crash
+def test_killed_supervisor_takes_the_server_with_it_and_is_reported(fresh_home: Path) -> None:
+    server = EmbeddedPostgres(fresh_home, settings=FAST)
+    server.start()
+    assert server._supervisor is not None
+    server._supervisor.kill()
+    wait_until(lambda: server.failure is not None and not is_reachable(server.app_url))
+    server.stop()
+    server.start()
+    assert is_reachable(server.app_url)
+    server.stop()
+
+
 def test_app_may_connect_and_nothing_else(server: EmbeddedPostgres) -> None:
     with psycopg.connect(server.app_url, autocommit=True) as connection:
         for statement in (

@@ -5,7 +5,7 @@ are told apart from "取消".
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,41 +35,56 @@ class IntentReading:
 def read_intent(
     text: str, hits: Sequence[Hit], *, channel: str, reason: Reason, is_reason_outright: bool
 ) -> IntentReading:
+    """The first group that applies decides; `_read_request` holds those that yield to an outright "取消"."""
     groups = _group(hits)
-    is_spoken = channel.lower() in SPOKEN_CHANNELS
-    not_received = "NOT_RECEIVED" in groups
-    cancel, modify, where = groups.get("CANCEL"), groups.get("MODIFY_ORDER"), groups.get("WHERE_IS_MY_ORDER")
+    not_received = groups.get("NOT_RECEIVED")
+    cancel, withdraw, received = (groups.get(label) for label in ("CANCEL", "WITHDRAW_CANCEL", "RECEIVED"))
     is_cancel_outright = cancel is not None and cancel.weight >= OUTRIGHT
-    withdraw, received, other = (groups.get(label) for label in ("WITHDRAW_CANCEL", "RECEIVED", "OTHER"))
+    intent, hit = Intent.CANCEL, cancel
+    if not_received is not None and not is_cancel_outright:
+        intent, hit = Intent.WHERE_IS_MY_ORDER, not_received
+    elif withdraw is not None:
+        intent, hit = _read_withdrawal(text, hits, withdraw)
+    elif received is not None and not_received is None:
+        intent, hit = Intent.RETURN_AFTER_RECEIPT, received
+    elif not is_cancel_outright:
+        is_spoken = channel.lower() in SPOKEN_CHANNELS
+        is_late = reason is Reason.SHIPPING_TOO_SLOW and is_reason_outright
+        intent, hit = _read_request(text, groups, is_spoken=is_spoken, is_late=is_late)
+        if (
+            intent is Intent.CANCEL
+            and cancel is None
+            and reason is Reason.OTHER
+            and _is_idle(text, is_spoken=is_spoken)
+        ):
+            intent = Intent.OTHER
+    return IntentReading(intent, hit, not_received is not None)
 
-    def answer(intent: Intent, hit: Hit | None) -> IntentReading:
-        return IntentReading(intent, hit, not_received)
 
-    if not_received and not is_cancel_outright:
-        return answer(Intent.WHERE_IS_MY_ORDER, groups["NOT_RECEIVED"])
-    if withdraw is not None:
-        changes = modify is not None and not _overlaps(modify, withdraw)
-        is_plain_refusal = _DECLINED_CHANGE.match(text, withdraw.start) is not None
-        return (
-            answer(Intent.MODIFY_ORDER, modify)
-            if changes and is_plain_refusal
-            else answer(Intent.WITHDRAW_CANCEL, withdraw)
-        )
-    if received is not None and not not_received:
-        return answer(Intent.RETURN_AFTER_RECEIPT, received)
-    if modify is not None and not is_cancel_outright:
-        return answer(Intent.MODIFY_ORDER, modify)
-    if is_cancel_outright:
-        return answer(Intent.CANCEL, cancel)
-    if other is not None and not (where is not None and where.weight >= other.weight and where.start <= other.start):
-        return answer(Intent.OTHER, other)
-    if where is not None and cancel is None and (is_spoken or _ASKS.search(text)):
-        return answer(Intent.WHERE_IS_MY_ORDER, where)
-    if reason is Reason.SHIPPING_TOO_SLOW and is_spoken and is_reason_outright and cancel is None:
-        return answer(Intent.WHERE_IS_MY_ORDER, None)
-    if cancel is None and reason is Reason.OTHER and _is_idle(text, is_spoken=is_spoken):
-        return answer(Intent.OTHER, None)
-    return answer(Intent.CANCEL, cancel)
+def _read_withdrawal(text: str, hits: Sequence[Hit], withdraw: Hit) -> tuple[Intent, Hit]:
+    """Who says "别取消,换成黑色" keeps the order in order to change it."""
+    changes = [hit for hit in hits if hit.label == "MODIFY_ORDER" and not _overlaps(hit, withdraw)]
+    if changes and _DECLINED_CHANGE.match(text, withdraw.start):
+        return Intent.MODIFY_ORDER, max(changes, key=lambda hit: (hit.weight, -hit.start))
+    return Intent.WITHDRAW_CANCEL, withdraw
+
+
+def _read_request(text: str, groups: Mapping[str, Hit], *, is_spoken: bool, is_late: bool) -> tuple[Intent, Hit | None]:
+    cancel, modify, where, other = (
+        groups.get(label) for label in ("CANCEL", "MODIFY_ORDER", "WHERE_IS_MY_ORDER", "OTHER")
+    )
+    if modify is not None:
+        return Intent.MODIFY_ORDER, modify
+    is_where_first = (
+        where is not None and other is not None and where.weight >= other.weight and where.start <= other.start
+    )
+    if other is not None and not is_where_first:
+        return Intent.OTHER, other
+    if cancel is None and where is not None and (is_spoken or _ASKS.search(text)):
+        return Intent.WHERE_IS_MY_ORDER, where
+    if cancel is None and is_spoken and is_late:
+        return Intent.WHERE_IS_MY_ORDER, None
+    return Intent.CANCEL, cancel
 
 
 def _is_idle(text: str, *, is_spoken: bool) -> bool:

@@ -27,18 +27,61 @@ MACROS: Final = {
     "family|kids?|daughter|son|boss|company|colleague|coworker|grandma|grandmother|grandpa|aunt|uncle|fianc[eé]e?|spouse|cousin|neighbou?r|"
     "doctor|employer|school|other half|better half|landlord|in-laws|hubby|bf|gf)",
     "KID": "(?:my )?(?:kid|kids|son|daughter|child|children|toddler|cat|dog|nephew|niece|baby|grandson|granddaughter|little (?:one|boy|girl)|"
-    "\\d+[- ]year[- ]old|grandkid|boy|girl|little brother|little sister)",
+    "\\d{1,6}[- ]year[- ]old|grandkid|boy|girl|little brother|little sister)",
     "COUPON": "coupons?|vouchers?|promo(?: codes?)?|discounts?(?: codes?)?|codes?|red packets?|points|subsidy|rebate|student discount|"
     "member(?:ship)? (?:discount|price)|gift cards?|cash ?back|store credits?|loyalty points|promotion|deal|free shipping|threshold|rewards?|"
     "birthday (?:voucher|coupon)|trade-in (?:credit|bonus)|referral credit|bonus|credits?",
     "PAY": "card|credit card|debit card|paypal|alipay|wechat(?: pay)?|apple pay|google pay|bank|payment|account|visa|mastercard|amex|wallet|"
     "transaction|checkout|klarna",
-    "NUM": "\\d+|two|three|four|five|six|seven|eight|nine|ten|a|an|one|several|a couple of|a few|couple|many|over a|almost a|nearly a",
+    "NUM": "\\d{1,6}|two|three|four|five|six|seven|eight|nine|ten|a|an|one|several|a couple of|a few|couple|many|over a|almost a|nearly a",
     "UNIT": "days?|weeks?|months?|hours?|hrs|wks|fortnight",
     "CXL": "cancel(?:l?ed|l?ing|lation)?|cancle|refund(?:ed)?|reorder|re-order|call it off|void|withdraw|return it|drop the order|scrap",
 }
 
 REASONS: Final[RuleRows] = (
+    (
+        "COUPON_NOT_APPLIED",
+        2.5,
+        """
+        [a-z]{3,10}\\d{1,3} (?:bounced|not|didn't|did not|doesn't|wasn't|expired|failed|won't)
+    """,
+    ),
+    (
+        "PRICE_DROP",
+        2.5,
+        """
+        \\d{1,3}(?:%| percent| bucks| dollars)? off~4(?:down|at|in|on|elsewhere|next|everywhere)~14
+    """,
+    ),
+    (
+        "MERCHANT_ASKED",
+        3,
+        """
+        (?:suggested|recommended|asked|said|told|insisted|proposed)~4(?:that )?i (?:should )?(?:cancel|withdraw|drop|pull)
+    """,
+    ),
+    (
+        "QUALITY_CONCERN",
+        2.5,
+        """
+        melt(?:s|ed|ing)?|itch(?:y|es|ing)?|swelled|blisters?
+    """,
+    ),
+    (
+        "NOT_AS_DESCRIBED",
+        2.5,
+        """
+        (?:says|said|claims|labelled|labeled|sold as|called)~14,~6(?:feels?|looks?|smells?|it's|its|more) ?~6(?:like|plastic|cheap)?
+    """,
+    ),
+    (
+        "ADDRESS_ERROR",
+        2.5,
+        """
+        (?:buzzer|gate|entry|access|door) code
+        (?:can't|cannot|couldn't|won't)~6(?:get in|get into|enter|access)~8(?:the )?(?:building|gate|lobby|complex)
+    """,
+    ),
     (
         "MERCHANT_ASKED",
         2.5,
@@ -211,7 +254,7 @@ REASONS: Final[RuleRows] = (
         """
         (?:not|isn't|doesn't|nothing|looks nothing|aren't|wasn't|don't|didn't|does not|is not)~10(?:as|like|match|matches|matching|resemble)~12(?:described|description|pictured|picture|pictures|pics?|advertised|photos?|listing|listed|shown|image|promised|ordered|website|page|video|the ad|stated|what)
         (?:different|differs|differ|completely different|nothing like)~10(?:from|to|than)~10(?:described|description|pictured|picture|photos?|listing|shown|image|ordered|advertised|website|what)
-        (?:misleading|false|fake|deceptive|inaccurate|mislabel+ed|lying)~8(?:description|advertis(?:ing|ement)|listing|photos?|pictures?|ad|specs|info)?
+        (?:misleading|false|fake|deceptive|inaccurate|mislabell?ed|lying)~8(?:description|advertis(?:ing|ement)|listing|photos?|pictures?|ad|specs|info)?
         (?:sent|received|got|delivered|shipped|came with|given|send)~14(?:the |a |me |us ){0,3}(?:wrong|different|incorrect)~4(?:item|colou?r|size|model|product|one|thing|version|part|order|stuff|flavou?r)?
         (?:missing|without|lacks|lacking|no)~8(?:parts?|pieces?|accessor(?:y|ies)|items?|charger|manual|cable|screws|remote|cord|battery|lid|free gift)
         (?:parts?|pieces?|items?|accessor(?:y|ies)|charger|cable|gift|manual)~12(?:missing|not included|wasn't included|weren't included|not in the box)
@@ -304,7 +347,7 @@ REASONS: Final[RuleRows] = (
         2,
         """
         (?:stuck|sitting|stalled|parked|sat|sits|lost|held|bouncing)~14(?:customs|warehouse|transit|facility|depot|hub|same|sorting|port|sort|in|somewhere)
-        (?:need|needed|wanted)~10(?:it |them |this )?(?:by|before|for)~14(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday|tomorrow|tonight|weekend|party|wedding|birthday|christmas|trip|event|school|exam|today|the \\d+)
+        (?:need|needed|wanted)~10(?:it |them |this )?(?:by|before|for)~14(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday|tomorrow|tonight|weekend|party|wedding|birthday|christmas|trip|event|school|exam|today|the \\d{1,6})
         (?:birthday|party|wedding|christmas|event|trip|holiday|anniversary|graduation|recital|valentine's|halloween)~10(?:is over|was|passed|has passed|came and went|been and gone|already|gone|will be over)
         (?:any|no)~4(?:update|news|movement|tracking|progress)
         (?:label created|preparing|processing|pending|pre-?transit|awaiting)~14(?:for|since|still|<UNIT>)?
@@ -336,7 +379,7 @@ REASONS: Final[RuleRows] = (
         <KID>~14(?:ordered|bought|clicked|pressed|tapped|placed|got hold|playing|was playing|hit|stepped|walked|sat|grabbed|got my|used my|purchased|got into)
         (?:too big|too small|wrong size|too large|won't fit|doesn't fit|doesn't fit my|not compatible|incompatible|isn't compatible|doesn't work with my)
         (?:misread|misunderstood|misjudged|mixed up|confused|overlooked|mis-?ordered|mismeasured|measured wrong|read it wrong|hit the wrong)
-        (?:quantity|qty)~14(?:wrong|should|too|instead|\\d+|twice|double)
+        (?:quantity|qty)~14(?:wrong|should|too|instead|\\d{1,6}|twice|double)
         (?:typo|mistake|error|misspelled)~14(?:engraving|note|gift message|initials|message|card|quantity|order)
     """,
     ),
@@ -386,7 +429,7 @@ REASONS: Final[RuleRows] = (
         (?:too|so|very|pretty|quite|really|bit|way too|kinda) (?:expensive|pricey|costly|dear)
         (?:overpriced|overpaid|overpaying|overcharging|not worth)~8
         (?:shipping|postage|delivery)~6(?:cost|costs|fee|fees|charge|charges|price|is)~12(?:too|high|more|expensive|ridiculous|absurd|\\d|much|insane|crazy|than)
-        \\d+~10(?:to ship|for shipping|for postage|for delivery|postage)
+        \\d{1,6}~10(?:to ship|for shipping|for postage|for delivery|postage)
         (?:expensive|high|ridiculous|insane|crazy)~4(?:shipping|postage|delivery fee)
         (?:price match|price adjustment|price protection|refund the difference|difference refunded|pay the difference)
         (?:costs?|paying|paid|pay|charged|charging|asking|selling|sells?|sold)~16(?:more than|less|\\$|£|€|half)
@@ -396,14 +439,14 @@ REASONS: Final[RuleRows] = (
         "PRICE_DROP",
         2,
         """
-        [$£€]?\\d+(?:\\.\\d+)?(?:%| percent| bucks| dollars| pounds| euros)~6(?:cheaper|less|lower|off|more|difference)
-        (?:found|saw|see|seen|spotted|noticed)~20(?:for|at)~6(?:[$£€]?\\d+|half|less|lower)
-        (?:same (?:thing|item|product|one|model)|identical one)~24(?:for|at|less|\\$|£|€|cheaper|costs?|\\d+)
+        [$£€]?\\d{1,6}(?:\\.\\d{1,6})?(?:%| percent| bucks| dollars| pounds| euros)~6(?:cheaper|less|lower|off|more|difference)
+        (?:found|saw|see|seen|spotted|noticed)~20(?:for|at)~6(?:[$£€]?\\d{1,6}|half|less|lower)
+        (?:same (?:thing|item|product|one|model)|identical one)~24(?:for|at|less|\\$|£|€|cheaper|costs?|\\d{1,6})
         (?:day|week|hour|hours|days|minutes) (?:after|later|before)~24(?:sale|\\$|price|less|cheaper|off|dropped|half)
-        (?:save|saves|saving) (?:me )?[$£€]?\\d+
+        (?:save|saves|saving) (?:me )?[$£€]?\\d{1,6}
         (?:amazon|ebay|walmart|costco|target|another (?:site|store|shop|seller)|other (?:site|store|shop|seller)s?|down the road|corner shop|supermarket)~20(?:for|at|has|sells?|had|less|\\$|only)
         (?:rip-?off|daylight robbery|arm and a leg|gouging|ripped off)
-        (?:new customers?|my friend|my sister|my coworker|colleague|everyone else|others)~14(?:pays?|paid|got|gets|sees?)~14(?:less|\\$|£|€|half|\\d+|lower)
+        (?:new customers?|my friend|my sister|my coworker|colleague|everyone else|others)~14(?:pays?|paid|got|gets|sees?)~14(?:less|\\$|£|€|half|\\d{1,6}|lower)
     """,
     ),
     (
@@ -419,7 +462,7 @@ REASONS: Final[RuleRows] = (
         """
         (?:out of stock|sold out|no stock|not in stock|isn't in stock|aren't in stock|back-?order(?:ed)?|on back order|unavailable|no longer available|not available|isn't available|discontinued|no inventory|out-of-stock|stock ?out|ran out|run out|running out|insufficient stock|oversold|none left|nothing left|no more left|out of production|no longer (?:made|produced|manufactured|sold|carry)|don't have (?:it|any|them|enough)|doesn't have (?:it|any|enough))
         (?:restock|re-stock|replenish|next batch|next shipment|next container|pre-?order)~14
-        (?:only|just)~4(?:part|some|one|two|half|\\d+)~10(?:in stock|available|left)
+        (?:only|just)~4(?:part|some|one|two|half|\\d{1,6})~10(?:in stock|available|left)
         stock~14(?:out|none|zero|empty|gone|isn't|not|insufficient|short|error|issue)
     """,
     ),
@@ -491,9 +534,9 @@ REASONS: Final[RuleRows] = (
         (?:have|had|got|earned|with)~10<COUPON>~30(?:checkout|but|apply|applied|show|use|didn't|wasn't|order|total)
         (?:charged|paid|paying|pay)~6(?:me )?(?:the )?full price
         (?:full price)~14
-        (?:should have|was supposed to|supposed to|entitled to|eligible for|qualif(?:y|ied) for)~14(?:get |got |been |receive |be )?~10(?:off|discount|free|less|<COUPON>|\\d+%)
+        (?:should have|was supposed to|supposed to|entitled to|eligible for|qualif(?:y|ied) for)~14(?:get |got |been |receive |be )?~10(?:off|discount|free|less|<COUPON>|\\d{1,6}%)
         (?:member|student|loyalty|birthday|new customer|first order|welcome|veteran|senior|military|employee|prime|premium)~10(?:discount|price|offer|deal|code|credit|perk|bonus|rate)
-        (?:spend|spent|minimum|short of)~14(?:threshold|\\d+)~10(?:off|free|discount|deal)?
+        (?:spend|spent|minimum|short of)~14(?:threshold|\\d{1,6})~10(?:off|free|discount|deal)?
         (?:buy one get one|bogo|buy 2 get|second half price)~14
     """,
     ),
@@ -678,7 +721,7 @@ INTENTS: Final[RuleRows] = (
         exchange(?: it| this| them)? for
         (?:return)(?:ing|s)?
         (?:opened|unboxed|unpacked|unboxing|tried it on|tried them on|tried it|used it|wore it|worn|plugged it|turned it on|assembled|installed it)
-        (?:after|since) (?:one|a|two|\\d+|first|a few) (?:uses?|wash|wears?|days of use)
+        (?:after|since) (?:one|a|two|\\d{1,6}|first|a few) (?:uses?|wash|wears?|days of use)
         (?:the (?:one|item|product|package) (?:i|we) (?:got|received))
         (?:sent|shipped|gave) (?:me|us) (?:the |a |an )?(?:wrong|different|broken|used|empty|damaged|defective|fake)
         (?:broke|died|stopped working|fell apart|ripped|shrunk|shrank|cracked)~8(?:after|in|within|on|the (?:first|second))
@@ -771,6 +814,7 @@ TONES: Final[RuleRows] = (
         without my (?:permission|consent|authori[sz]ation|knowledge)
         (?:caught fire|exploded|on fire|burned (?:me|my|the)|burnt (?:me|my|the)|injur\\w{1,4}|electrocuted|electric shock|shocked me|hospital|allergic reaction|rash|burning|swollen|poison\\w{0,4}|cut my|bleeding|smoking|started smoking|sparks|made me sick|food poisoning)
         one order~24(?:two|twice|2)
+        (?:statement|bank app|bank|card)~14(?:two|twice|2|three|double)~4(?:times|charges)?
     """,
     ),
     ("WORRY", 3, "worried|afraid|might|may|could|heard|reviews?|read|scared|what if|concerned|saw"),

@@ -40,7 +40,7 @@ def drop_denied(text: str, hits: Sequence[Hit], marks: Sequence[Hit], clauses: S
     return [
         hit
         for hit in hits
-        if not _DENIED_INSIDE.search(text, hit.start, hit.end)
+        if not _DENIED_INSIDE.search(text, hit.start, hit.end + 1)
         and not any(_is_denied(hit, mark, span) for mark, span in zip(denials, spans, strict=True))
     ]
 
@@ -65,7 +65,7 @@ def _reach(mark: Hit, turns: Sequence[int], clauses: Sequence[tuple[int, int]]) 
     if mark.label == "DENYNEXT":
         return mark.end, mark.end + 2
     stops = [turn for turn in turns if turn > mark.end]
-    return mark.end, min([max(end, mark.end), mark.end + DENY_REACH_MAX, *stops])
+    return mark.start + 1, min([max(end, mark.end), mark.end + DENY_REACH_MAX, *stops])
 
 
 def _is_denied(hit: Hit, mark: Hit, span: tuple[int, int]) -> bool:

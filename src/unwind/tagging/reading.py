@@ -87,6 +87,8 @@ def _outranks(other: Hit, hit: Hit) -> bool:
         return False
     if other.weight != hit.weight:
         return other.weight > hit.weight
+    if other.end == hit.end and Reason.WRONG_ITEM_ORDERED in {other.label, hit.label}:
+        return hit.label == Reason.WRONG_ITEM_ORDERED
     contains = other.start <= hit.start and hit.end <= other.end
     return contains and (other.end - other.start) > (hit.end - hit.start)
 
@@ -118,7 +120,7 @@ def _rank(found: dict[Reason, list[Hit]], text: str) -> list[Reason]:
 
 
 def _is_generic(reason: Reason, hits: Sequence[Hit], text: str) -> bool:
-    """ "不想要了" beside a named cause is how the cause is put, not a cause of its own."""
+    """Beside a named cause, "不想要了" is how the request is put, not a cause of its own."""
     return reason is Reason.CHANGED_MIND and all(_GENERIC_WISH.match(text[hit.start : hit.end]) for hit in hits)
 
 

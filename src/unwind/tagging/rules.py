@@ -14,7 +14,7 @@ from unwind.tagging.prefixes import find_prefixes, split_alternatives
 GAP: Final = r"[^,.。!?;\n]"
 _MACRO: Final = re.compile(r"<([A-Z]+)>")
 _GAP_MARK: Final = re.compile(r"~(\d+)")
-_WORD_EDGE: Final = r"(?:(?<![a-z])|(?=[^a-z]))"
+_WORD_EDGE: Final = r"(?:(?<![a-z])|(?![a-z]))"
 _WORD_START: Final = re.compile(r"(?<![a-z0-9'])[a-z0-9$£€]")
 
 RuleRows = Iterable[tuple[str, float, str]]

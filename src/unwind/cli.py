@@ -1,0 +1,248 @@
+"""The `unwind` command."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from unwind import __version__
+from unwind.flow.services import Services
+from unwind.processes import DatabaseUrls, database
+from unwind.settings import Settings, SettingsInvalid, load_settings
+
+app = typer.Typer(
+    name="unwind",
+    help="Unwind 原路: takes an order back, and proves that it did.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+
+def settings_or_exit(*, is_demo: bool = False) -> Settings:
+    try:
+        return load_settings(is_demo=is_demo)
+    except SettingsInvalid as error:
+        console.print(f"[red]{error}[/red]")
+        raise typer.Exit(2) from error
+
+
+@asynccontextmanager
+async def opened(settings: Settings, urls: DatabaseUrls, *, as_owner: bool = False) -> AsyncIterator[Services]:
+    """Services on an open database."""
+    from unwind.bootstrap import wired
+    from unwind.storage.database import Database
+
+    db = Database(urls.owner if as_owner else urls.app, connections_max=settings.connections_max)
+    async with wired(settings, db) as services:
+        await db.open()
+        try:
+            yield services
+        finally:
+            await db.close()
+
+
+@app.command()
+def version() -> None:
+    """Prints the version."""
+    console.print(__version__)
+
+
+@app.command()
+def migrate() -> None:
+    """Brings the database to this program's schema. Safe to run at any time, from several places."""
+    from unwind.storage.migrate import migrate as run
+
+    settings = settings_or_exit()
+    with database(settings) as urls:
+        console.print(f"schema {run(urls.owner)}")
+
+
+@app.command()
+def serve() -> None:
+    """Runs the HTTP interface."""
+    import uvicorn
+
+    from unwind.logs import configure_logs
+    from unwind.storage.database import Database
+    from unwind.web.app import build_app
+
+    settings = settings_or_exit()
+    configure_logs()
+
+    async def run() -> None:
+        from unwind.bootstrap import wired
+
+        db = Database(urls.app, connections_max=settings.connections_max)
+        async with wired(settings, db) as services:
+            config = uvicorn.Config(
+                build_app(services, is_demo=settings.is_demo),
+                host=settings.host,
+                port=settings.port,
+                log_level="warning",
+                access_log=False,
+            )
+            await uvicorn.Server(config).serve()
+
+    with database(settings) as urls:
+        runner = asyncio.Runner(loop_factory=_fast_loop)
+        with runner:
+            runner.run(run())
+
+
+def _fast_loop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+@app.command()
+def worker() -> None:
+    """Runs due cases, the unpaid time limit and housekeeping. Start as many as you like."""
+    from unwind.logs import configure_logs
+    from unwind.worker.loop import run_forever
+
+    settings = settings_or_exit()
+    configure_logs()
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        async with opened(settings, urls) as services:
+            await run_forever(services, stop)
+
+    with database(settings) as urls, asyncio.Runner(loop_factory=_fast_loop) as runner:
+        runner.run(run())
+
+
+@app.command()
+def demo(*, fresh: Annotated[bool, typer.Option(help="Throw away the demo's data and begin anew.")] = False) -> None:
+    """Runs everything at http://127.0.0.1:8080 with a simulated outside world and a believable shop."""
+    from unwind.demo import run_demo
+
+    run_demo(settings_or_exit(is_demo=True), console=console, is_fresh=fresh)
+
+
+@app.command()
+def cancel(
+    order_id: str,
+    *,
+    text: Annotated[str, typer.Option(help="The buyer's words.")] = "",
+    reason: Annotated[str | None, typer.Option(help="A reason code, e.g. ADDRESS_ERROR.")] = None,
+    channel: Annotated[str, typer.Option(help="app, hotline, chat, store ...")] = "api",
+    key: Annotated[str | None, typer.Option(help="Idempotency key.")] = None,
+) -> None:
+    """Asks to cancel an order, as the system's own operator, and prints the answer."""
+    from unwind.domain.access import SYSTEM
+    from unwind.domain.errors import Refusal
+    from unwind.flow.receive import Request, receive
+
+    async def run() -> dict[str, Any]:
+        async with opened(settings, urls) as services:
+            request = Request(order_id=order_id, channel=channel, picked=reason, text=text, idempotency_key=key)
+            return dict((await receive(services, SYSTEM, request)).body)
+
+    settings = settings_or_exit()
+    with database(settings) as urls:
+        try:
+            answer = asyncio.run(run())
+        except Refusal as refusal:
+            from unwind.web.problems import CATALOG
+
+            _, zh, en = CATALOG.get(refusal.code, (422, refusal.code, refusal.code))
+            console.print(f"[red]{refusal.code}[/red]: {zh} / {en}")
+            raise typer.Exit(1) from refusal
+    console.print_json(json.dumps(answer, ensure_ascii=False, default=str))
+
+
+@app.command()
+def show(case_id: str) -> None:
+    """Tells the story of a case: a timeline a person can read."""
+    from unwind.desk.dossier import read_dossier
+    from unwind.desk.story import print_story
+
+    async def run() -> dict[str, Any] | None:
+        async with opened(settings, urls) as services, services.database.connection() as conn:
+            return await read_dossier(conn, services.vault, case_id)
+
+    settings = settings_or_exit()
+    with database(settings) as urls:
+        dossier = asyncio.run(run())
+    if dossier is None:
+        console.print(f"[red]没有这个工单 / no such case: {case_id}[/red]")
+        raise typer.Exit(1)
+    print_story(console, dossier)
+
+
+@app.command()
+def tag(text: str, *, channel: Annotated[str, typer.Option()] = "app") -> None:
+    """Reads a buyer's words: reason, intent, urgency, emotion, each with the words that prove it."""
+    from unwind.tagging import tag as read
+
+    tags = read(text, channel=channel)
+    table = Table("field", "label", "evidence")
+    for name in ("reason", "intent", "urgency", "emotion"):
+        words = "、".join(text[e.start : e.end] for e in tags.evidence if e.field == name)
+        table.add_row(name, str(getattr(tags, name).value), words)
+    for reason in tags.secondary:
+        words = "、".join(text[e.start : e.end] for e in tags.evidence if e.field == "secondary" and e.label == reason)
+        table.add_row("secondary", reason.value, words)
+    table.add_row("confidence", f"{tags.confidence:.2f}" + ("" if tags.is_sure else " (unsure)"), "")
+    console.print(table)
+
+
+@app.command()
+def doctor() -> None:
+    """Checks every invariant, reading only. Exits 0 when all hold, 1 with a row per finding."""
+    from unwind.doctor import examine
+
+    async def run() -> list[Any]:
+        async with opened(settings, urls) as services, services.database.connection() as conn:
+            return list(await examine(conn, services.vault))
+
+    settings = settings_or_exit()
+    with database(settings) as urls, console.status("checking every invariant"):
+        findings = asyncio.run(run())
+    if not findings:
+        console.print("[green]every invariant holds / 全部不变量成立[/green]")
+        return
+    table = Table("invariant", "where", "whose", "broken promise")
+    for finding in findings:
+        table.add_row(finding.invariant, finding.subject, finding.merchant_id or "", finding.promise)
+    console.print(table)
+    raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    dataset: Annotated[str, typer.Argument(help="online-retail")],
+    file: Annotated[Path, typer.Argument(help="CSV, plain or gzip", exists=True, dir_okay=False)],
+    *,
+    stages: Annotated[
+        str, typer.Option(help="unshipped, or modelled: shipped at the next opening, delivered three days later")
+    ] = "unshipped",
+    report: Annotated[Path | None, typer.Option(help="write the report as JSON")] = None,
+) -> None:
+    """Loads real transactions as orders at their own times and plays every real cancellation as a request."""
+    from unwind.replay import ReplayRefused, run_replay
+
+    settings = settings_or_exit()
+    try:
+        with database(settings) as urls:
+            run_replay(settings, urls, dataset=dataset, file=file, stages=stages, report=report, console=console)
+    except ReplayRefused as error:
+        console.print(f"[red]{error}[/red]")
+        raise typer.Exit(2) from error
+
+
+if __name__ == "__main__":
+    app()

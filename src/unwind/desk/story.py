@@ -1,0 +1,64 @@
+"""Prints a case as a story on a terminal."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from unwind.domain.money import format_minor
+
+SHOP_TIME = ZoneInfo("Asia/Shanghai")
+
+EVENTS = {
+    "received": "收到申请 request received",
+    "screened_auto": "初筛:自动处理 screened: automatic",
+    "screened_review": "初筛:转人工 screened: to a person",
+    "screened_decline": "初筛:不可取消 screened: declined",
+    "closed_at_once": "当场取消并归档 closed at once",
+    "needs_person": "需要人工 needs a person",
+    "part_decided": "部分已决定 one part decided",
+    "approved": "人工同意 approved",
+    "declined": "人工驳回 declined",
+    "withdrawn": "买家撤回 withdrawn by the buyer",
+    "answered": "已答复 answered",
+    "performed": "全部步骤已执行 every step performed",
+    "settled": "款项与货物已落定 settled",
+    "told": "已通知,归档 told, archived",
+    "leg_claimed": "步骤开始 step begins",
+    "leg_recorded": "步骤结果 step outcome",
+    "message_recorded": "消息 message",
+    "contacted_again": "再次来访 contacted again",
+    "clock_warned": "即将超时 answer due soon",
+    "clock_due": "已超时 answer overdue",
+    "woken": "被唤醒 woken",
+    "order_changed": "订单有变化 order changed",
+}
+
+
+def print_story(console: Console, dossier: Mapping[str, Any]) -> None:
+    order = dossier["order"]
+    head = (
+        f"{dossier['case_id']}  {dossier['kind']}  [bold]{dossier['state']}[/bold] {dossier['outcome'] or ''}\n"
+        f"订单 order {dossier['order_id']} · {dossier['channel']} · {dossier['reason']} · 规则 rule {dossier['rule']}\n"
+        f"退款 refund {format_minor(dossier['money_minor'], order['currency'])}"
+    )
+    console.print(Panel(head, title="取消工单 case"))
+    table = Table("时间 time", "事件 event", "谁 who", "内容 what", show_lines=False)
+    for event in dossier["timeline"]:
+        what = " ".join(f"{k}={v}" for k, v in event["data"].items() if v not in ("", None) and k != "words")
+        table.add_row(_time(event["at"]), EVENTS[event["event"]], event["actor"], what)
+    console.print(table)
+    if dossier["parcels"]:
+        parcels = Table("包裹 parcel", "承运 carrier", "状态 stage", "最后 last", "判断 verdict")
+        for parcel in dossier["parcels"]:
+            last = f"{parcel['last_place']} {parcel['last_stage']}".strip()
+            parcels.add_row(parcel["waybill_no"], parcel["carrier"], parcel["stage"], last, parcel["verdict"])
+        console.print(parcels)
+
+
+def _time(at: datetime) -> str:
+    return at.astimezone(SHOP_TIME).strftime("%m-%d %H:%M:%S")
