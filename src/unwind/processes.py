@@ -29,7 +29,7 @@ def database(settings: Settings) -> Iterator[DatabaseUrls]:
         return
     running = running_urls(settings.home, wait_s=0.0)
     if running is not None:
-        yield DatabaseUrls(owner=running.owner, app=running.app)
+        yield DatabaseUrls(owner=running.owner_url, app=running.app_url)
         return
     with EmbeddedPostgres(settings.home) as server:
         migrate(server.owner_url)

@@ -168,9 +168,7 @@ def write_down(order: Order, screened: tuple[Screened, ...], origin: Origin, *, 
             for line_id in sorted({line["line_id"] for line in lines})
             if not is_closed and verdict is not Verdict.DECLINE
         ],
-        "taken": [
-            {"order_id": order.order_id, "line_id": line_id, "units": units} for line_id, units in sorted(taken.items())
-        ],
+        "line_changes": _line_changes(order, taken, receipt.moves),
         "parcel_units": parcel_units,
         "legs": legs,
         "events": history.events,
@@ -179,6 +177,26 @@ def write_down(order: Order, screened: tuple[Screened, ...], origin: Origin, *, 
         "benefits": [{"order_id": order.order_id, "benefit_id": benefit_id, "at": now} for benefit_id in benefit_ids],
     }
     return receipt
+
+
+def _line_changes(order: Order, taken: Mapping[LineId, int], moves: list[StockMove]) -> list[dict[str, Any]]:
+    """What one write changes of each line: the units spoken for and the buckets they pass through."""
+    changes = {
+        line_id: {
+            "order_id": order.order_id,
+            "line_id": line_id,
+            "taken": units,
+            "reserved": 0,
+            "held": 0,
+            "restocked": 0,
+        }
+        for line_id, units in sorted(taken.items())
+    }
+    for move in moves:
+        for line_id, units in move.units.items():
+            changes[line_id][move.source.value] -= units
+            changes[line_id][move.target.value] += units
+    return list(changes.values())
 
 
 def _parcel_units(order: Order, part: PartPlan) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ class Answer:
 
 async def receive(services: Services, principal: Principal, request: Request) -> Answer:
     """Makes the request true, exactly once, and answers. Raises Refusal for what cannot be; nothing is written then."""
-    async with services.database.connection() as conn, conn.pipeline(), conn.transaction():
+    async with services.database.pipelined() as conn:
         return await receive_within(conn, services, principal, request)
 
 
@@ -229,9 +229,22 @@ async def store_receipt(conn: Connection, order: Order, receipt: Receipt, *, now
             currency=order.currency,
             shares=reservation.shares,
         )
-    for move in receipt.moves:
-        units = [
-            stock.UnitMove(order_id=order.order_id, line_id=line_id, units=n, case_id=receipt.case_id)
-            for line_id, n in move.units.items()
-        ]
-        await stock.move(conn, units, source=move.source, target=move.target, now=now)
+    moves = unit_moves(order, receipt)
+    if moves:
+        await stock.book(conn, moves, now=now)
+
+
+def unit_moves(order: Order, receipt: Receipt) -> list[stock.UnitMove]:
+    """The ledger rows of what the receipt's own write does to the lines."""
+    return [
+        stock.UnitMove(
+            order_id=order.order_id,
+            line_id=line_id,
+            units=units,
+            case_id=receipt.case_id,
+            source=move.source,
+            target=move.target,
+        )
+        for move in receipt.moves
+        for line_id, units in move.units.items()
+    ]

@@ -4,13 +4,12 @@ from unwind.domain.access import SYSTEM
 from unwind.domain.case import Kind, RefundOn, Verdict
 from unwind.domain.plan import complete_wish, partition
 from unwind.flow.receipt import Origin, Receipt, new_case_id, write_down
+from unwind.flow.receive import unit_moves
 from unwind.flow.screen import Screened
 from unwind.flow.services import Services
 from unwind.policy.engine import Decision
 from unwind.policy.facts import Words, gather_facts
-from unwind.domain.stock import Bucket
 from unwind.storage import cases, orders, stock
-from unwind.storage.database import Connection
 from unwind.storage.orders import OrderRow
 
 ORDERS_MAX = 64
@@ -34,13 +33,16 @@ async def close_unpaid(services: Services, *, orders_max: int = ORDERS_MAX) -> i
         order_ids = await orders.due_unpaid_orders(conn, orders_max=orders_max)
         if not order_ids:
             return 0
-        receipts = [_receipt(services, row) for row in await orders.read_orders(conn, order_ids)]
+        rows = await orders.read_orders(conn, order_ids)
+        receipts = [_receipt(services, row) for row in rows]
         document: dict[str, list[dict[str, object]]] = {}
         for receipt in receipts:
-            for table, rows in receipt.document.items():
-                document.setdefault(table, []).extend(rows)
+            for section, written in receipt.document.items():
+                document.setdefault(section, []).extend(written)
         await cases.create_cases(conn, document)
-        await _release(services, receipts, conn)
+        moves = [move for row, receipt in zip(rows, receipts, strict=True) for move in unit_moves(row.order, receipt)]
+        if moves:
+            await stock.book(conn, moves, now=rows[0].now)
         return len(receipts)
 
 
@@ -60,18 +62,3 @@ def _receipt(services: Services, row: OrderRow) -> Receipt:
         channel="timeout", actor=SYSTEM.actor, reason="OTHER", tags={}, policy_version=services.policy.version
     )
     return write_down(order, screened, origin, case_id=new_case_id(row.now), now=row.now)
-
-
-async def _release(services: Services, receipts: list[Receipt], conn: Connection) -> None:
-    """All stock moves of the batch, each pair of buckets in one statement, pools locked in order."""
-    by_buckets: dict[tuple[Bucket, Bucket], list[stock.UnitMove]] = {}
-    for receipt in receipts:
-        order_id = receipt.document["cases"][0]["order_id"]
-        for move in receipt.moves:
-            by_buckets.setdefault((move.source, move.target), []).extend(
-                stock.UnitMove(order_id=order_id, line_id=line_id, units=units, case_id=receipt.case_id)
-                for line_id, units in move.units.items()
-            )
-    now = await orders.now(conn)
-    for (source, target), moves in by_buckets.items():
-        await stock.move(conn, moves, source=source, target=target, now=now)

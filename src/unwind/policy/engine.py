@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from unwind.domain.case import Kind, RefundOn, Verdict
 from unwind.policy.facts import Facts
 
 DEFAULT_POLICY = Path(__file__).parent / "default.json"
+REMEMBERED_MAX = 10_000
+"""Decisions kept in memory. A valid policy has no clock and no chance in it, so they never grow old."""
 ALLOWED_NODES = frozenset({"inputNode", "outputNode", "decisionTableNode", "expressionNode", "switchNode"})
 FORBIDDEN_CALLS = re.compile(r"\b(rand|now|today|date|d)\s*\(")
 
@@ -59,8 +62,13 @@ class Policy:
         validate(json.loads(document))
         self.version = sha256(document.encode()).hexdigest()[:12]
         self._decision = zen.ZenEngine().create_decision(document)
+        self._remembered = lru_cache(maxsize=REMEMBERED_MAX)(self._evaluate)
 
     def decide(self, facts: Facts) -> Decision:
+        """The same facts always get the same decision, so the engine is asked once for each combination."""
+        return self._remembered(facts)
+
+    def _evaluate(self, facts: Facts) -> Decision:
         context = facts.as_context()
         try:
             result: Mapping[str, Any] = self._decision.evaluate(context)["result"]

@@ -5,7 +5,7 @@ rule that reads an unknown fact of money decides nothing (`engine.py`).
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from unwind.domain.deadlines import is_open
@@ -60,7 +60,10 @@ class Facts:
 
     def as_context(self) -> dict[str, object]:
         """For the engine: every key present, unknown spelled out."""
-        return {key: "unknown" if value is None else value for key, value in asdict(self).items()}
+        return {name: "unknown" if (value := getattr(self, name)) is None else value for name in FACT_NAMES}
+
+
+FACT_NAMES = tuple(field.name for field in fields(Facts))
 
 
 def gather_facts(

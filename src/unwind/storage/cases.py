@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from unwind.domain.case import Case, CaseOutcome, Kind, Leg, Part, PartKind, PartState, RefundOn
@@ -12,84 +13,110 @@ from unwind.domain.plan import LegDraft
 from unwind.domain.transitions import State
 from unwind.storage.database import Connection, to_json
 
-CREATE_CASES = """
-WITH doc AS (SELECT %(doc)s::jsonb AS d),
-new_cases AS (
-    INSERT INTO cases (case_id, kind, order_id, merchant_id, parent_case_id, aftermath_key, channel, state, event_seq, head, reason,
-        stated_reason, tags, verdict, rule, policy_version, facts, priority, outcome, money_minor, opened_at, acked_at,
-        decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at)
-    SELECT case_id, kind, order_id, merchant_id, parent_case_id, aftermath_key, channel, state, event_seq, decode(head, 'hex'), reason,
-        stated_reason, tags, verdict, rule, policy_version, facts, priority, outcome, money_minor, opened_at, acked_at,
-        decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at
-    FROM doc, jsonb_to_recordset(d->'cases') AS c(case_id text, kind text, order_id text, merchant_id text,
-        parent_case_id text, aftermath_key text, channel text, state text, event_seq integer, head text, reason text, stated_reason text,
-        tags jsonb, verdict text, rule text, policy_version text, facts jsonb, priority integer, outcome text,
-        money_minor bigint, opened_at timestamptz, acked_at timestamptz, decided_at timestamptz, closed_at timestamptz,
-        respond_warn_at timestamptz, respond_due_at timestamptz, next_check_at timestamptz)
-), new_parts AS (
-    INSERT INTO case_parts (case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor,
-        completes_order)
-    SELECT case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor, completes_order
-    FROM doc, jsonb_to_recordset(d->'parts') AS p(case_id text, part_no integer, kind text, shipment_id text, state text,
-        stage text, verdict text, rule text, refund_on text, returned_minor bigint, completes_order boolean)
-), new_lines AS (
-    INSERT INTO case_lines (case_id, part_no, order_id, line_id, units)
-    SELECT case_id, part_no, order_id, line_id, units
-    FROM doc, jsonb_to_recordset(d->'lines') AS l(case_id text, part_no integer, order_id text, line_id text, units integer)
-), now_open AS (
-    INSERT INTO open_lines (order_id, line_id, case_id)
-    SELECT order_id, line_id, case_id
-    FROM doc, jsonb_to_recordset(d->'open_lines') AS l(order_id text, line_id text, case_id text)
-), taken AS (
-    UPDATE order_lines ol SET taken_units = ol.taken_units + t.units
-    FROM doc, jsonb_to_recordset(d->'taken') AS t(order_id text, line_id text, units integer)
-    WHERE ol.order_id = t.order_id AND ol.line_id = t.line_id
-), taken_from_parcels AS (
-    UPDATE shipment_lines sl SET taken_units = sl.taken_units + t.units
-    FROM doc, jsonb_to_recordset(d->'parcel_units') AS t(order_id text, shipment_id text, line_id text, units integer)
-    WHERE (sl.order_id, sl.shipment_id, sl.line_id) = (t.order_id, t.shipment_id, t.line_id)
-), new_legs AS (
-    INSERT INTO legs (case_id, leg_no, part_no, kind, rank, is_local, state, target, amount_minor, evidence)
-    SELECT case_id, leg_no, part_no, kind, rank, is_local, state, target, amount_minor, evidence
-    FROM doc, jsonb_to_recordset(d->'legs') AS g(case_id text, leg_no integer, part_no integer, kind text, rank integer,
-        is_local boolean, state text, target text, amount_minor bigint, evidence jsonb)
-), new_events AS (
-    INSERT INTO case_events (case_id, seq, at, from_state, event, to_state, actor, data, hash)
-    SELECT case_id, seq, at, from_state, event, to_state, actor, data, decode(hash, 'hex')
-    FROM doc, jsonb_to_recordset(d->'events') AS e(case_id text, seq integer, at timestamptz, from_state text, event text,
-        to_state text, actor text, data jsonb, hash text)
-), new_messages AS (
-    INSERT INTO messages (message_id, case_id, order_id, audience, channel, fact, params, state, sent_at)
-    SELECT message_id, case_id, order_id, audience, channel, fact, params, state, sent_at
-    FROM doc, jsonb_to_recordset(d->'messages') AS m(message_id text, case_id text, order_id text, audience text,
-        channel text, fact text, params jsonb, state text, sent_at timestamptz)
-), closed_orders AS (
-    UPDATE orders o SET version = o.version + 1,
-        cancelled_at = CASE WHEN c.is_cancelled THEN c.at ELSE o.cancelled_at END
-    FROM doc, jsonb_to_recordset(d->'orders') AS c(order_id text, is_cancelled boolean, at timestamptz)
-    WHERE o.order_id = c.order_id
-), answered AS (
-    UPDATE idempotency_keys k SET status = a.status, body = a.body
-    FROM doc, jsonb_to_recordset(d->'answers') AS a(principal_id text, operation text, key text, status integer, body jsonb)
-    WHERE (k.principal_id, k.operation, k.key) = (a.principal_id, a.operation, a.key)
-), restored AS (
-    UPDATE benefits b SET restored_at = r.at
-    FROM doc, jsonb_to_recordset(d->'benefits') AS r(order_id text, benefit_id text, at timestamptz)
-    WHERE (b.order_id, b.benefit_id) = (r.order_id, r.benefit_id) AND b.restored_at IS NULL
-    RETURNING b.account, b.amount
-), accounts AS (
-    SELECT a.account FROM benefit_accounts a WHERE a.account IN (SELECT account FROM restored)
-    ORDER BY a.account FOR NO KEY UPDATE
-)
-UPDATE benefit_accounts a SET balance = a.balance + r.amount
-FROM (SELECT account, sum(amount) AS amount FROM restored JOIN accounts USING (account) GROUP BY account) r
-WHERE a.account = r.account
+WRITES: dict[str, str] = {
+    "cases": """
+        INSERT INTO cases (case_id, kind, order_id, merchant_id, parent_case_id, aftermath_key, channel, state, event_seq, head, reason,
+            stated_reason, tags, verdict, rule, policy_version, facts, priority, outcome, money_minor, opened_at, acked_at,
+            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at)
+        SELECT case_id, kind, order_id, merchant_id, parent_case_id, aftermath_key, channel, state, event_seq, decode(head, 'hex'), reason,
+            stated_reason, tags, verdict, rule, policy_version, facts, priority, outcome, money_minor, opened_at, acked_at,
+            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at
+        FROM doc, jsonb_to_recordset(d->'cases') AS c(case_id text, kind text, order_id text, merchant_id text,
+            parent_case_id text, aftermath_key text, channel text, state text, event_seq integer, head text, reason text, stated_reason text,
+            tags jsonb, verdict text, rule text, policy_version text, facts jsonb, priority integer, outcome text,
+            money_minor bigint, opened_at timestamptz, acked_at timestamptz, decided_at timestamptz, closed_at timestamptz,
+            respond_warn_at timestamptz, respond_due_at timestamptz, next_check_at timestamptz)
+    """,
+    "parts": """
+        INSERT INTO case_parts (case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor,
+            completes_order)
+        SELECT case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor, completes_order
+        FROM doc, jsonb_to_recordset(d->'parts') AS p(case_id text, part_no integer, kind text, shipment_id text, state text,
+            stage text, verdict text, rule text, refund_on text, returned_minor bigint, completes_order boolean)
+    """,
+    "lines": """
+        INSERT INTO case_lines (case_id, part_no, order_id, line_id, units)
+        SELECT case_id, part_no, order_id, line_id, units
+        FROM doc, jsonb_to_recordset(d->'lines') AS l(case_id text, part_no integer, order_id text, line_id text, units integer)
+    """,
+    "open_lines": """
+        INSERT INTO open_lines (order_id, line_id, case_id)
+        SELECT order_id, line_id, case_id
+        FROM doc, jsonb_to_recordset(d->'open_lines') AS l(order_id text, line_id text, case_id text)
+    """,
+    "line_changes": """
+        UPDATE order_lines ol SET taken_units = ol.taken_units + t.taken, reserved = ol.reserved + t.reserved,
+            held = ol.held + t.held, restocked = ol.restocked + t.restocked
+        FROM doc, jsonb_to_recordset(d->'line_changes') AS t(order_id text, line_id text, taken integer, reserved integer,
+            held integer, restocked integer)
+        WHERE ol.order_id = t.order_id AND ol.line_id = t.line_id
+    """,
+    "parcel_units": """
+        UPDATE shipment_lines sl SET taken_units = sl.taken_units + t.units
+        FROM doc, jsonb_to_recordset(d->'parcel_units') AS t(order_id text, shipment_id text, line_id text, units integer)
+        WHERE (sl.order_id, sl.shipment_id, sl.line_id) = (t.order_id, t.shipment_id, t.line_id)
+    """,
+    "legs": """
+        INSERT INTO legs (case_id, leg_no, part_no, kind, rank, is_local, state, target, amount_minor, evidence)
+        SELECT case_id, leg_no, part_no, kind, rank, is_local, state, target, amount_minor, evidence
+        FROM doc, jsonb_to_recordset(d->'legs') AS g(case_id text, leg_no integer, part_no integer, kind text, rank integer,
+            is_local boolean, state text, target text, amount_minor bigint, evidence jsonb)
+    """,
+    "events": """
+        INSERT INTO case_events (case_id, seq, at, from_state, event, to_state, actor, data, hash)
+        SELECT case_id, seq, at, from_state, event, to_state, actor, data, decode(hash, 'hex')
+        FROM doc, jsonb_to_recordset(d->'events') AS e(case_id text, seq integer, at timestamptz, from_state text, event text,
+            to_state text, actor text, data jsonb, hash text)
+    """,
+    "messages": """
+        INSERT INTO messages (message_id, case_id, order_id, audience, channel, fact, params, state, sent_at)
+        SELECT message_id, case_id, order_id, audience, channel, fact, params, state, sent_at
+        FROM doc, jsonb_to_recordset(d->'messages') AS m(message_id text, case_id text, order_id text, audience text,
+            channel text, fact text, params jsonb, state text, sent_at timestamptz)
+    """,
+    "orders": """
+        UPDATE orders o SET version = o.version + 1,
+            cancelled_at = CASE WHEN c.is_cancelled THEN c.at ELSE o.cancelled_at END
+        FROM doc, jsonb_to_recordset(d->'orders') AS c(order_id text, is_cancelled boolean, at timestamptz)
+        WHERE o.order_id = c.order_id
+    """,
+    "answers": """
+        UPDATE idempotency_keys k SET status = a.status, body = a.body
+        FROM doc, jsonb_to_recordset(d->'answers') AS a(principal_id text, operation text, key text, status integer, body jsonb)
+        WHERE (k.principal_id, k.operation, k.key) = (a.principal_id, a.operation, a.key)
+    """,
+    "benefits": """
+        UPDATE benefits b SET restored_at = r.at
+        FROM doc, jsonb_to_recordset(d->'benefits') AS r(order_id text, benefit_id text, at timestamptz)
+        WHERE (b.order_id, b.benefit_id) = (r.order_id, r.benefit_id) AND b.restored_at IS NULL
+        RETURNING b.account, b.amount
+    """,
+}
+"""One write per section of the document; a section that is empty costs nothing."""
+
+CREDIT_ACCOUNTS = """
+    UPDATE benefit_accounts a SET balance = a.balance + r.amount
+    FROM (
+        SELECT x.account, sum(x.amount) AS amount FROM write_benefits x JOIN (
+            SELECT a.account FROM benefit_accounts a WHERE a.account IN (SELECT account FROM write_benefits)
+            ORDER BY a.account FOR NO KEY UPDATE) locked USING (account)
+        GROUP BY x.account) r
+    WHERE a.account = r.account
 """
 
 
+@lru_cache(maxsize=64)
+def _statement(sections: tuple[str, ...]) -> str:
+    """One statement for these sections. All writes see the same snapshot and need nothing from each other."""
+    parts = ["doc AS (SELECT %s::jsonb AS d)", *(f"write_{name} AS ({WRITES[name]})" for name in sections)]
+    last = CREDIT_ACCOUNTS if "benefits" in sections else "SELECT 1 AS done"
+    return f"WITH {', '.join(parts)} {last}"
+
+
 async def create_cases(conn: Connection, document: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Writes new cases with everything that hangs on them. The order rows are locked already; stock follows after."""
-    await conn.execute(CREATE_CASES, {"doc": to_json(document)}, prepare=True)
+    """Writes new cases with everything that hangs on them, in one statement. The order rows are locked already."""
+    sections = tuple(name for name in WRITES if document.get(name))
+    await conn.execute(_statement(sections), (to_json(document),), prepare=True)
 
 
 READ_CASE = """

@@ -1,7 +1,7 @@
 """Units: the buckets of a line and the free units of a pool, each move with its ledger row. Pools are locked last, by SKU."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -50,23 +50,27 @@ class UnitMove:
     line_id: str
     units: int
     case_id: str | None = None
+    source: Bucket = Bucket.RESERVED
+    target: Bucket = Bucket.RESTOCKED
 
 
 async def move(conn: Connection, moves: Sequence[UnitMove], *, source: Bucket, target: Bucket, now: datetime) -> None:
-    """Moves units of lines between buckets; `restocked` also gives them back to a pool.
+    """Moves units of lines between two buckets, and books it."""
+    ensure((source, target) in ALLOWED_MOVES, f"stock does not move from {source} to {target}")
+    rows = [replace(one, source=source, target=target) for one in moves if one.units > 0]
+    if rows:
+        text = to_json([asdict(row) for row in rows])
+        await conn.execute(MOVE_LINES.format(source=source.value, target=target.value), (text,), prepare=True)
+        await book(conn, rows, now=now)
+
+
+async def book(conn: Connection, moves: Sequence[UnitMove], *, now: datetime) -> None:
+    """The ledger rows of moves that the lines have made, and the units they give back to pools.
 
     A limited pool that has closed meanwhile does not take units back; they go to the normal pool of the same SKU and location.
     """
-    ensure((source, target) in ALLOWED_MOVES, f"stock does not move from {source} to {target}")
-    rows = [
-        {**asdict(one), "source": source, "target": target}
-        for one in sorted(moves, key=lambda m: (m.order_id, m.line_id))
-        if one.units > 0
-    ]
-    if rows:
-        text = to_json(rows)
-        await conn.execute(MOVE_LINES.format(source=source.value, target=target.value), (text,), prepare=True)
-        await conn.execute(MOVE_POOLS, {"moves": text, "now": now}, prepare=True)
+    rows = [asdict(one) for one in sorted(moves, key=lambda m: (m.order_id, m.line_id))]
+    await conn.execute(BOOK_MOVES, {"moves": to_json(rows), "now": now}, prepare=True)
 
 
 MOVE_LINES = """
@@ -75,7 +79,7 @@ FROM jsonb_to_recordset(%s) AS m(order_id text, line_id text, units integer)
 WHERE l.order_id = m.order_id AND l.line_id = m.line_id
 """
 
-MOVE_POOLS = """
+BOOK_MOVES = """
 WITH moved AS (
     SELECT m.*, l.sku, l.location,
         CASE WHEN m.target = 'restocked' AND s.is_pool_open IS FALSE THEN 'normal' ELSE l.pool END AS pool

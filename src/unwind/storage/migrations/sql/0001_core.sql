@@ -233,7 +233,7 @@ CREATE TABLE cases (
     case_id text PRIMARY KEY,
     kind text NOT NULL CHECK (kind IN ('cancellation', 'inquiry', 'aftermath')),
     order_id text NOT NULL REFERENCES orders,
-    merchant_id text NOT NULL REFERENCES merchants,
+    merchant_id text NOT NULL,
     parent_case_id text REFERENCES cases,
     aftermath_key text UNIQUE,
     channel text NOT NULL,
@@ -299,8 +299,7 @@ CREATE TABLE case_lines (
     line_id text NOT NULL,
     units integer NOT NULL CHECK (units > 0),
     PRIMARY KEY (case_id, part_no, line_id),
-    FOREIGN KEY (case_id, part_no) REFERENCES case_parts,
-    FOREIGN KEY (order_id, line_id) REFERENCES order_lines
+    FOREIGN KEY (case_id, part_no) REFERENCES case_parts
 );
 CREATE INDEX case_lines_by_order ON case_lines (order_id, line_id);
 
