@@ -185,7 +185,7 @@ class World:
             )
         if body.get("released_stage", "none") != "none":
             await self.ask_sandbox("outbound", {"connection": "wms", "no": order_id, "order_no": order_id, **wms})
-        for shipment in body["shipments"]:
+        for shipment in (s for s in body["shipments"] if s["picked_up_at"] is None):
             await self.ask_sandbox(
                 "outbound", {"connection": "wms", "no": shipment["shipment_id"], "order_no": order_id, **wms}
             )

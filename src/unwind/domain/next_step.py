@@ -158,11 +158,11 @@ def _clock(case: Case, now: datetime) -> Event | None:
 def _next_look(case: Case, executing: list[Part], now: datetime) -> datetime:
     moments = [now + IDLE_CHECK]
     for part in executing:
-        at_work = set(frontier(part))
+        at_work = {leg.leg_no for leg in frontier(part)}
         for leg in part.legs:
             if leg.state in FINAL:
                 continue
-            if leg.next_try_at is not None and (leg in at_work or _may_ask(leg)):
+            if leg.next_try_at is not None and (leg.leg_no in at_work or _may_ask(leg)):
                 moments.append(leg.next_try_at)
             if leg.due_at is not None and (_may_ask(leg) or leg.state is LegState.TASK):
                 moments.append(leg.due_at)

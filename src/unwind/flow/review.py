@@ -24,7 +24,8 @@ from unwind.flow.services import Services
 from unwind.storage import cases, locks, money, privacy, tasks
 from unwind.storage.database import Connection
 
-NEVER_DECIDED_TWICE = frozenset({PartState.DONE, PartState.DECLINED, PartState.WITHDRAWN})
+STOPS_GOODS = frozenset({LegKind.HOLD_SHIPMENT, LegKind.RECALL_PARCEL})
+"""A refusal of these has changed nothing: the part can be planned anew."""
 
 
 class Choice(StrEnum):
@@ -58,7 +59,7 @@ async def hand_over(services: Services, part: Part, leg: Leg, lease: Lease) -> N
         locked = await lock_both(conn, lease.case_id, token=lease.token)
         rule = _why(leg)
         stuck = next(p for p in locked.case.parts if p.part_no == part.part_no)
-        if leg.kind is LegKind.HOLD_SHIPMENT and leg.code.startswith("refused"):
+        if leg.kind in STOPS_GOODS and leg.code.startswith("refused"):
             await _lay_back(conn, locked, stuck)
         elif leg.state is not LegState.BLOCKED:
             await cases.set_leg(

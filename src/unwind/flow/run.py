@@ -6,6 +6,7 @@ Level-triggered: it trusts only the rows. A crash, a duplicate wake-up or a new 
 """
 
 import asyncio
+from pathlib import Path
 
 import structlog
 
@@ -38,7 +39,15 @@ async def _guarded(services: Services, lease: Lease) -> None:
     except locks.LeaseLost:
         log.info("lease_lost", case_id=lease.case_id)
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the loop down
-        log.error("case_failed", case_id=lease.case_id, error=type(error).__name__)
+        log.error("case_failed", case_id=lease.case_id, error=type(error).__name__, where=_place(error))
+
+
+def _place(error: Exception) -> str:
+    """File and line of the fault; the message itself might quote data."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
 
 
 async def advance(services: Services, lease: Lease) -> None:
