@@ -206,7 +206,7 @@ def doctor() -> None:
     from unwind.doctor import examine
 
     async def run() -> list[Any]:
-        async with opened(settings, urls) as services, services.database.connection() as conn:
+        async with opened(settings, urls) as services, services.database.survey() as conn:
             return list(await examine(conn, services.vault))
 
     settings = settings_or_exit()

@@ -82,8 +82,9 @@ async def _broken_anchors(conn: Connection, vault: Vault) -> list[Finding]:
 
 async def halt_broken_merchants(services: Services) -> bool:
     """The five-minute check-up of a running system. Returns False: there is never more of it to do at once."""
-    async with services.database.connection() as conn:
+    async with services.database.survey() as conn:
         findings = await examine(conn, services.vault)
+    async with services.database.connection() as conn:
         for finding in findings:
             log.error("invariant_broken", invariant=finding.invariant, subject=finding.subject)
         for merchant_id in sorted({f.merchant_id for f in findings if f.invariant in HALTING and f.merchant_id}):

@@ -21,7 +21,9 @@ async def free_units(world: World, sku: str, pool: str = "normal") -> int:
 
 
 async def told(world: World, case_id: str) -> list[str]:
-    rows = await world.sql("SELECT fact, state FROM messages WHERE case_id = %s AND audience = 'buyer' ORDER BY fact", case_id)
+    rows = await world.sql(
+        "SELECT fact, state FROM messages WHERE case_id = %s AND audience = 'buyer' ORDER BY fact", case_id
+    )
     assert all(row["state"] == "sent" for row in rows), rows
     return [row["fact"] for row in rows]
 
@@ -33,7 +35,7 @@ async def case_row(world: World, case_id: str) -> dict[str, Any]:
 async def assert_nothing_broken(world: World) -> None:
     from unwind.doctor import examine
 
-    async with world.services.database.connection() as conn:
+    async with world.services.database.survey() as conn:
         assert await examine(conn, world.services.vault) == []
     assert (await world.violations())["violations"] == []
 
@@ -47,9 +49,7 @@ async def in_hours(world: World, hours: float) -> str:
 
 async def test_unpaid_is_cancelled_at_once_and_everything_comes_back(world: World) -> None:
     """The backpack: limited stock, unpaid; one transaction, stock back by one, 取消成功, no human."""
-    await world.ok(
-        "PUT", "/api/v1/stock", role="admin", json=[{"sku": "BAG", "pool": "limited", "available": 5}]
-    )
+    await world.ok("PUT", "/api/v1/stock", role="admin", json=[{"sku": "BAG", "pool": "limited", "available": 5}])
     order_id = await world.order(
         paid=False,
         lines=[line(sku="BAG", pool="limited")],
@@ -111,7 +111,14 @@ async def test_payment_reported_after_the_case_was_sealed_is_returned(world: Wor
     assert answer["state"] == "archived"
     await world.ask_sandbox(
         "trades",
-        {"connection": "alipay", "trade_no": "LATE", "amount_minor": 1000, "currency": "CNY", "state": "PAID", "order_no": order_id},
+        {
+            "connection": "alipay",
+            "trade_no": "LATE",
+            "amount_minor": 1000,
+            "currency": "CNY",
+            "state": "PAID",
+            "order_no": order_id,
+        },
     )
     late = payment(order_id, 1000, connection="alipay", method="alipay", trade_no="LATE")
     event = {"event_id": "e1", "kind": "payment_captured", "at": await in_hours(world, 0), "payment": late}
@@ -181,7 +188,11 @@ async def test_inside_the_window_hold_then_refund_every_payment_by_its_own_route
     )
     answer = await world.cancel(order_id)
     assert (answer["outcome"], answer["rule"]) == ("cancelling", "inside_window")
-    assert {p["method"]: p["amount_minor"] for p in answer["refund"]["payments"]} == {"wechat": 9000, "alipay": 4000, "points": 2000}
+    assert {p["method"]: p["amount_minor"] for p in answer["refund"]["payments"]} == {
+        "wechat": 9000,
+        "alipay": 4000,
+        "points": 2000,
+    }
     assert "1-3个工作日" in next(p for p in answer["refund"]["payments"] if p["method"] == "alipay")["estimate"]["zh"]
     await world.run(until="archived", case_id=answer["case_id"])
     refunds = {r["connection"]: r["amount_minor"] for r in await world.refunds(order_id)}
@@ -266,7 +277,9 @@ async def test_label_printed_is_pulled_and_its_label_voided(world: World) -> Non
     order_id = await world.order(
         released_stage="packed", shipments=[shipment("S-label", stage="handed_over", picked_up=False)]
     )
-    await world.ask_sandbox("waybills", {"connection": "sf", "no": "W-S-label", "order_no": order_id, "stage": "label_printed"})
+    await world.ask_sandbox(
+        "waybills", {"connection": "sf", "no": "W-S-label", "order_no": order_id, "stage": "label_printed"}
+    )
     answer = await world.cancel(order_id)
     assert answer["rule"] == "label_printed"
     await world.run(until="archived", case_id=answer["case_id"])
@@ -296,7 +309,9 @@ async def test_hold_refused_means_the_goods_have_left_and_no_money_moves(world: 
     moved = shipment("S-late")
     event = {"event_id": "e1", "kind": "parcel_moved", "at": await in_hours(world, 0), "shipment": moved}
     await world.ok("POST", f"/api/v1/orders/{order_id}/events", json=event)
-    await world.ask_sandbox("waybills", {"connection": "sf", "no": "W-S-late", "order_no": order_id, "behaviour": "recall_ok"})
+    await world.ask_sandbox(
+        "waybills", {"connection": "sf", "no": "W-S-late", "order_no": order_id, "behaviour": "recall_ok"}
+    )
     assert (await world.decide(answer["case_id"], "recall")).status_code == 200
     await finish_return(world, answer["case_id"])
     assert [r["amount_minor"] for r in await world.refunds(order_id)] == [1000]
@@ -324,7 +339,9 @@ async def test_merchant_without_a_warehouse_system_stops_goods_by_hand(world: Wo
     answer = await world.cancel(order_id)
     await world.run()
     tasks = (await world.ok("GET", "/api/v1/desk/tasks", role="warehouse"))["tasks"]
-    assert [(t["kind"], t["audience"], t["case_id"]) for t in tasks] == [("hold_shipment", "warehouse", answer["case_id"])]
+    assert [(t["kind"], t["audience"], t["case_id"]) for t in tasks] == [
+        ("hold_shipment", "warehouse", answer["case_id"])
+    ]
     assert await world.refunds(order_id) == []
     path = f"/api/v1/desk/tasks/{tasks[0]['task_id']}/result"
     await world.ok("POST", path, role="warehouse", json={"outcome": "done", "reference": "shelf-7"})
@@ -337,7 +354,9 @@ async def test_merchant_without_a_warehouse_system_stops_goods_by_hand(world: Wo
     answer = await world.cancel(second)
     await world.run()
     task = (await world.ok("GET", "/api/v1/desk/tasks", role="warehouse"))["tasks"][0]
-    await world.ok("POST", f"/api/v1/desk/tasks/{task['task_id']}/result", role="warehouse", json={"outcome": "refused"})
+    await world.ok(
+        "POST", f"/api/v1/desk/tasks/{task['task_id']}/result", role="warehouse", json={"outcome": "refused"}
+    )
     await world.run(until="review", case_id=answer["case_id"])
     assert (await case_row(world, answer["case_id"]))["rule"] == "hold_refused"
     assert await world.refunds(second) == []
@@ -390,7 +409,9 @@ async def test_shipped_is_never_automatic_and_a_recall_is_proven_before_money_mo
 
 async def test_refund_may_wait_for_the_goods_and_follows_the_inspection(world: World) -> None:
     order_id = await world.order(lines=[line(quantity=3)], shipments=[shipment("S2", quantities={"L1": 3})])
-    await world.ask_sandbox("waybills", {"connection": "sf", "no": "W-S2", "order_no": order_id, "behaviour": "recall_ok"})
+    await world.ask_sandbox(
+        "waybills", {"connection": "sf", "no": "W-S2", "order_no": order_id, "behaviour": "recall_ok"}
+    )
     answer = await world.cancel(order_id)
     await world.run()
     await world.decide(answer["case_id"], "recall", refund_on="goods_back")
@@ -409,7 +430,9 @@ async def test_refund_may_wait_for_the_goods_and_follows_the_inspection(world: W
 @pytest.mark.parametrize("behaviour", ["recall_fails", "delivered_first", "refuse"])
 async def test_failed_recall_goes_back_to_a_person(world: World, behaviour: str) -> None:
     order_id = await world.order(shipments=[shipment("S3")])
-    await world.ask_sandbox("waybills", {"connection": "sf", "no": "W-S3", "order_no": order_id, "behaviour": behaviour})
+    await world.ask_sandbox(
+        "waybills", {"connection": "sf", "no": "W-S3", "order_no": order_id, "behaviour": behaviour}
+    )
     answer = await world.cancel(order_id)
     await world.run()
     await world.decide(answer["case_id"], "recall")
@@ -451,7 +474,9 @@ async def test_phone_whose_feed_was_late_is_not_cancelled_by_itself(world: World
     """ "第5天还没物流信息": the parcel had reached the distribution centre; the carrier's news was late."""
     now = await world.now()
     scanned, fed = now - timedelta(days=3), now - timedelta(hours=1)
-    order_id = await world.order(lines=[line(title="手机")], shipments=[shipment("S-phone", at=now - timedelta(days=4))])
+    order_id = await world.order(
+        lines=[line(title="手机")], shipments=[shipment("S-phone", at=now - timedelta(days=4))]
+    )
     await world.ask_sandbox(
         "waybills",
         {
@@ -496,9 +521,13 @@ async def test_signed_but_not_received_is_never_declined_by_itself(world: World)
 
 async def test_partly_shipped_runs_in_two_parts_days_apart_on_one_payment(world: World) -> None:
     order_id = await world.order(
-        lines=[line(price=3333), line("L2", price=6667)], shipping_minor=500, shipments=[shipment("S6", quantities={"L2": 1})]
+        lines=[line(price=3333), line("L2", price=6667)],
+        shipping_minor=500,
+        shipments=[shipment("S6", quantities={"L2": 1})],
     )
-    await world.ask_sandbox("waybills", {"connection": "sf", "no": "W-S6", "order_no": order_id, "behaviour": "recall_ok"})
+    await world.ask_sandbox(
+        "waybills", {"connection": "sf", "no": "W-S6", "order_no": order_id, "behaviour": "recall_ok"}
+    )
     answer = await world.cancel(order_id)
     assert [(p["kind"], p["verdict"]) for p in answer["parts"]] == [("unshipped", "auto"), ("parcel", "review")]
     await world.run()
@@ -554,9 +583,7 @@ async def test_amounts_that_do_not_fit_are_never_automatic(world: World) -> None
 
 
 async def test_one_part_of_a_bundle_is_priced_by_a_person(world: World) -> None:
-    order_id = await world.order(
-        lines=[line("L1"), line("L2", parent_line_id="L1", dependence="bundle")]
-    )
+    order_id = await world.order(lines=[line("L1"), line("L2", parent_line_id="L1", dependence="bundle")])
     answer = await world.cancel(order_id, lines={"L2": 1})
     assert (answer["outcome"], answer["rule"]) == ("in_review", "bundle_part")
 

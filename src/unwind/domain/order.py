@@ -137,6 +137,8 @@ class Payment:
     """Already on its way back out of this order's share: reserved, sent, final."""
     elsewhere_minor: int
     """Returned from the whole payment without us: staff in the gateway's admin, adopted refunds, chargebacks."""
+    adopted: tuple[int, ...] = ()
+    """Refunds the gateway already holds that no case has asked for yet (after a restore); part of `elsewhere_minor`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,7 @@ def split_refund(order: Order, taking: Mapping[LineId, int]) -> Amounts:
         cuts[i] -= less
         excess -= less
     ensure(sum(cuts) == now, "the parts of a refund add up to the refund")
-    possible = [min(cut, _held_minor(p)) for cut, p in zip(cuts, captured, strict=True)]
+    possible = [min(cut, _held_minor(p, cut)) for cut, p in zip(cuts, captured, strict=True)]
     shares = tuple(
         RefundShare(payment_id=p.payment_id, amount_minor=cut)
         for p, cut in zip(captured, possible, strict=True)
@@ -84,6 +84,10 @@ def split_refund(order: Order, taking: Mapping[LineId, int]) -> Amounts:
     return Amounts(paid_minor=now, deducted_minor=now - returned, returned_minor=returned, shares=shares)
 
 
-def _held_minor(payment: Payment) -> int:
-    """What this payment can still give for this order; money returned elsewhere is gone."""
-    return max(0, min(payment.share_minor, payment.captured_minor - payment.elsewhere_minor) - payment.booked_minor)
+def _held_minor(payment: Payment, cut: int) -> int:
+    """What this payment can still give for this order; money returned elsewhere is gone.
+
+    Unless what is asked for is exactly what the gateway already returned: then that refund becomes this one.
+    """
+    elsewhere = payment.elsewhere_minor - (cut if cut in payment.adopted else 0)
+    return max(0, min(payment.share_minor, payment.captured_minor - elsewhere) - payment.booked_minor)

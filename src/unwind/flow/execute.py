@@ -188,19 +188,11 @@ async def _give_number(conn: Connection, locked: Locked, leg: Leg) -> str | None
     assert refund is not None  # noqa: S101 - for the type checker; ensured above
     if refund.refund_no:
         return refund.refund_no
-    adopted = await money.assign_adopted(conn, refund)
-    if adopted is None:
+    if refund.state == "reserved":
         return await money.number_refund(conn, refund)
-    evidence = {**leg.evidence, "adopted": adopted}
-    await cases.set_leg(
-        conn, locked.case.case_id, leg.leg_no, state=LegState.SUCCEEDED, code="adopted", evidence=evidence
-    )
-    await note(
-        conn,
-        locked,
-        Event.LEG_RECORDED,
-        {"leg": leg.leg_no, "kind": leg.kind, "state": "succeeded", "adopted": adopted},
-    )
+    await cases.set_leg(conn, locked.case.case_id, leg.leg_no, state=LegState.SUCCEEDED, code="adopted")
+    data = {"leg": leg.leg_no, "kind": leg.kind, "state": "succeeded", "code": "adopted"}
+    await note(conn, locked, Event.LEG_RECORDED, data)
     return None
 
 

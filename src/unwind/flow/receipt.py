@@ -181,7 +181,7 @@ def write_down(order: Order, screened: tuple[Screened, ...], origin: Origin, *, 
 
 def _line_changes(order: Order, taken: Mapping[LineId, int], moves: list[StockMove]) -> list[dict[str, Any]]:
     """What one write changes of each line: the units spoken for and the buckets they pass through."""
-    changes = {
+    changes: dict[LineId, dict[str, Any]] = {
         line_id: {
             "order_id": order.order_id,
             "line_id": line_id,

@@ -27,7 +27,7 @@ from unwind.flow.screen import Screened, kind_of, screen
 from unwind.flow.services import Services
 from unwind.flow.tag import Read, read_words, tags_document
 from unwind.storage import cases, idempotency, locks, money, privacy, stock
-from unwind.storage.database import Connection
+from unwind.storage.database import Connection, to_json
 from unwind.storage.orders import OrderRow
 from unwind.storage.receipts import read_for_request
 
@@ -99,7 +99,7 @@ async def receive_within(conn: Connection, services: Services, principal: Princi
     receipt = await _open_case(conn, services, principal, request, row, read, screened)
     body = answer.for_receipt(order, receipt, screened, also_open=held_by)
     receipt.document["answers"] = [
-        {"principal_id": key.principal_id, "operation": OPERATION, "key": key.key, "status": 201, "body": body}
+        {"principal_id": key.principal_id, "operation": OPERATION, "key": key.key, "status": 201, "body": to_json(body)}
     ]
     await store_receipt(conn, order, receipt, now=row.now)
     return Answer(status=201, body=body)

@@ -6,7 +6,6 @@ Level-triggered: it trusts only the rows. A crash, a duplicate wake-up or a new 
 """
 
 import asyncio
-from pathlib import Path
 
 import structlog
 
@@ -15,6 +14,7 @@ from unwind.domain.transitions import Event, State
 from unwind.flow import archive, execute, notify, recall, review, settle
 from unwind.flow.execute import Lease
 from unwind.flow.services import Services
+from unwind.logs import place_of
 from unwind.storage import cases, locks
 
 STEPS_MAX = 200
@@ -39,15 +39,7 @@ async def _guarded(services: Services, lease: Lease) -> None:
     except locks.LeaseLost:
         log.info("lease_lost", case_id=lease.case_id)
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the loop down
-        log.error("case_failed", case_id=lease.case_id, error=type(error).__name__, where=_place(error))
-
-
-def _place(error: Exception) -> str:
-    """File and line of the fault; the message itself might quote data."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
+        log.error("case_failed", case_id=lease.case_id, error=type(error).__name__, where=place_of(error))
 
 
 async def advance(services: Services, lease: Lease) -> None:

@@ -5,6 +5,7 @@ What is readable but no sale (a fee, a price of nothing) is not judged here; `sc
 
 import csv
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -85,7 +86,7 @@ def _as_text(raw: BinaryIO) -> TextIO:
     raw.seek(0)
     if is_gzip:
         return cast("TextIO", gzip.open(raw, "rt", encoding="utf-8-sig", newline=""))
-    return open(raw.fileno(), encoding="utf-8-sig", newline="", closefd=False)
+    return io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
 
 
 def _columns(header: list[str]) -> dict[str, int]:

@@ -82,7 +82,7 @@ WRITES: dict[str, str] = {
     """,
     "answers": """
         UPDATE idempotency_keys k SET status = a.status, body = a.body
-        FROM doc, jsonb_to_recordset(d->'answers') AS a(principal_id text, operation text, key text, status integer, body jsonb)
+        FROM doc, jsonb_to_recordset(d->'answers') AS a(principal_id text, operation text, key text, status integer, body text)
         WHERE (k.principal_id, k.operation, k.key) = (a.principal_id, a.operation, a.key)
     """,
     "benefits": """

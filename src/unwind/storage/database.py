@@ -12,7 +12,13 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 SESSION_OPTIONS = "-c jit=off -c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
-"""Our statements are prepared, touch a handful of rows by key, and would otherwise be planned anew (milliseconds) at every call."""
+"""Our statements are prepared and touch a handful of rows by key. Left alone, the planner plans them anew at every call (milliseconds) and
+scans tables for JSON documents whose size it cannot know; so nested loops over indexes it is. `survey` undoes this for whole-table questions."""
+
+SURVEY = """
+SET TRANSACTION READ ONLY;
+SET LOCAL plan_cache_mode = auto; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on
+"""
 
 Connection = AsyncConnection[DictRow]
 
@@ -66,6 +72,13 @@ class Database:
     async def transaction(self) -> AsyncIterator[Connection]:
         """Commits on the way out; everything in it happens or nothing does."""
         async with self.connection() as conn, conn.transaction():
+            yield conn
+
+    @asynccontextmanager
+    async def survey(self) -> AsyncIterator[Connection]:
+        """A read-only transaction for questions about whole tables, planned as such."""
+        async with self.transaction() as conn:
+            await conn.execute(SURVEY)
             yield conn
 
     @asynccontextmanager

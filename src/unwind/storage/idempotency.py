@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from unwind.storage.database import Connection, to_json
 
 CLAIM = """
@@ -33,12 +35,15 @@ async def stored_answer(conn: Connection, key: Key) -> StoredAnswer | None:
         (key.principal_id, key.operation, key.key),
     )
     row = await cursor.fetchone()
-    return None if row is None else StoredAnswer(**row)
+    if row is None:
+        return None
+    body = None if row["body"] is None else orjson.loads(row["body"])
+    return StoredAnswer(fingerprint=row["fingerprint"], status=row["status"], body=body)
 
 
 async def store_answer(conn: Connection, key: Key, *, status: int, body: Mapping[str, Any]) -> None:
     await conn.execute(
-        "UPDATE idempotency_keys SET status = %s, body = %s::jsonb WHERE principal_id = %s AND operation = %s AND key = %s",
+        "UPDATE idempotency_keys SET status = %s, body = %s WHERE principal_id = %s AND operation = %s AND key = %s",
         (status, to_json(body), key.principal_id, key.operation, key.key),
     )
 

@@ -26,30 +26,62 @@ class RefundRow:
 async def reserve_refunds(
     conn: Connection, *, order_id: str, case_id: str, part_no: int, currency: str, shares: Sequence[RefundShare]
 ) -> None:
-    """Sets money aside for a part. The CHECK on the balance row refuses a sum above what was captured (I1)."""
-    if not shares:
-        return
-    doc = to_json([{"payment_id": s.payment_id, "amount_minor": s.amount_minor} for s in shares])
-    await conn.execute(
+    """Sets money aside for a part. The CHECK on the balance row refuses a sum above what was captured (I1).
+
+    Where the gateway already holds a refund of exactly this amount that no case has asked for (after the restore of an older copy),
+    that one becomes the refund of the part, final as it is: a repeated request never pays twice.
+    """
+    fresh = [share for share in shares if not await _assign_adopted(conn, share)]
+    adopted = [share for share in shares if share not in fresh]
+    await _set_aside(conn, fresh)
+    for state, chosen in (("reserved", fresh), ("final", adopted)):
+        if chosen:
+            await conn.execute(
+                """
+                INSERT INTO refunds (payment_id, order_id, case_id, part_no, amount_minor, currency, state)
+                SELECT payment_id, %s, %s, %s, amount_minor, %s, %s
+                FROM jsonb_to_recordset(%s) AS s(payment_id text, amount_minor bigint)
+                """,
+                (order_id, case_id, part_no, currency, state, _shares_json(chosen)),
+                prepare=True,
+            )
+
+
+async def _set_aside(conn: Connection, shares: Sequence[RefundShare]) -> None:
+    if shares:
+        await conn.execute(
+            """
+            WITH s AS (SELECT * FROM jsonb_to_recordset(%s) AS s(payment_id text, amount_minor bigint)),
+            locked AS (
+                SELECT p.payment_id FROM payments p JOIN s USING (payment_id) ORDER BY p.payment_id FOR NO KEY UPDATE OF p)
+            UPDATE payments p SET reserved_minor = p.reserved_minor + s.amount_minor
+            FROM s JOIN locked USING (payment_id) WHERE p.payment_id = s.payment_id
+            """,
+            (_shares_json(shares),),
+            prepare=True,
+        )
+
+
+def _shares_json(shares: Sequence[RefundShare]) -> str:
+    return to_json([{"payment_id": s.payment_id, "amount_minor": s.amount_minor} for s in shares])
+
+
+async def _assign_adopted(conn: Connection, share: RefundShare) -> bool:
+    """True when an adopted refund of this amount was there to take. The payment row is locked by the caller."""
+    cursor = await conn.execute(
         """
-        WITH s AS (SELECT * FROM jsonb_to_recordset(%s) AS s(payment_id text, amount_minor bigint)),
-        locked AS (
-            SELECT p.payment_id FROM payments p JOIN s USING (payment_id) ORDER BY p.payment_id FOR NO KEY UPDATE OF p)
-        UPDATE payments p SET reserved_minor = p.reserved_minor + s.amount_minor
-        FROM s JOIN locked USING (payment_id) WHERE p.payment_id = s.payment_id
+        WITH found AS (
+            UPDATE refunds SET state = 'assigned' WHERE refund_id = (
+                SELECT refund_id FROM refunds WHERE payment_id = %(payment)s AND state = 'adopted'
+                  AND adopted_minor = %(amount)s ORDER BY n LIMIT 1)
+            RETURNING refund_id)
+        UPDATE payments SET elsewhere_minor = elsewhere_minor - %(amount)s, final_minor = final_minor + %(amount)s
+        WHERE payment_id = %(payment)s AND EXISTS (SELECT FROM found) RETURNING payment_id
         """,
-        (doc,),
+        {"payment": share.payment_id, "amount": share.amount_minor},
         prepare=True,
     )
-    await conn.execute(
-        """
-        INSERT INTO refunds (payment_id, order_id, case_id, part_no, amount_minor, currency, state)
-        SELECT payment_id, %s, %s, %s, amount_minor, %s, 'reserved'
-        FROM jsonb_to_recordset(%s) AS s(payment_id text, amount_minor bigint)
-        """,
-        (order_id, case_id, part_no, currency, doc),
-        prepare=True,
-    )
+    return await cursor.fetchone() is not None
 
 
 async def release_refunds(conn: Connection, case_id: str, part_no: int) -> None:
@@ -81,33 +113,6 @@ async def live_refund(conn: Connection, *, case_id: str, part_no: int, payment_i
     )
     row = await cursor.fetchone()
     return None if row is None else RefundRow(**row)
-
-
-async def assign_adopted(conn: Connection, refund: RefundRow) -> str | None:
-    """A refund of this amount that the gateway already holds and no case has asked for yet. Returns its number.
-
-    After the restore of an older copy this is what keeps a repeated request from paying twice.
-    """
-    cursor = await conn.execute(
-        """
-        WITH found AS (
-            UPDATE refunds SET state = 'assigned' WHERE refund_id = (
-                SELECT refund_id FROM refunds WHERE payment_id = %(payment)s AND state = 'adopted'
-                  AND adopted_minor = %(amount)s ORDER BY n LIMIT 1)
-            RETURNING refund_no
-        ), moved AS (
-            UPDATE payments SET elsewhere_minor = elsewhere_minor - %(amount)s, reserved_minor = reserved_minor - %(amount)s,
-                final_minor = final_minor + %(amount)s
-            WHERE payment_id = %(payment)s AND EXISTS (SELECT FROM found)
-        ), mine AS (
-            UPDATE refunds SET state = 'final' WHERE refund_id = %(refund)s AND EXISTS (SELECT FROM found)
-        )
-        SELECT refund_no FROM found
-        """,
-        {"payment": refund.payment_id, "amount": refund.amount_minor, "refund": refund.refund_id},
-    )
-    row = await cursor.fetchone()
-    return row["refund_no"] if row else None
 
 
 async def number_refund(conn: Connection, refund: RefundRow) -> str:

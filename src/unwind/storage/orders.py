@@ -40,7 +40,9 @@ SELECT o.*, unwind_now() AS now,
     (SELECT jsonb_agg(to_jsonb(p) || jsonb_build_object('share_minor', op.share_minor, 'booked_minor', (
                 SELECT coalesce(sum(r.amount_minor), 0) FROM refunds r
                 WHERE r.order_id = o.order_id AND r.payment_id = p.payment_id
-                  AND r.state IN ('reserved', 'sent', 'final')))
+                  AND r.state IN ('reserved', 'sent', 'final')), 'adopted', (
+                SELECT coalesce(jsonb_agg(r.adopted_minor), '[]') FROM refunds r
+                WHERE r.payment_id = p.payment_id AND r.state = 'adopted'))
             ORDER BY p.payment_id)
         FROM order_payments op JOIN payments p USING (payment_id) WHERE op.order_id = o.order_id) AS payments,
     (SELECT jsonb_agg(to_jsonb(s) || jsonb_build_object('quantities', (
@@ -54,9 +56,7 @@ SELECT o.*, unwind_now() AS now,
         ORDER BY c.opened_at DESC, c.case_id DESC LIMIT 1) AS latest_case_id,
     (SELECT c.case_id FROM cases c WHERE c.order_id = o.order_id AND c.kind = 'inquiry' AND c.state <> 'archived'
         ORDER BY c.case_id LIMIT 1) AS open_inquiry_id,
-    (SELECT wrapped_key FROM order_keys k WHERE k.order_id = o.order_id) AS wrapped_key,
-    (SELECT coalesce(sum(r.adopted_minor), 0) FROM refunds r JOIN order_payments op USING (payment_id)
-        WHERE op.order_id = o.order_id AND r.state = 'adopted') AS adopted_minor
+    (SELECT wrapped_key FROM order_keys k WHERE k.order_id = o.order_id) AS wrapped_key
 FROM orders o WHERE o.order_id = ANY(%s)
 """
 
@@ -117,7 +117,7 @@ def to_order_row(row: Mapping[str, Any]) -> OrderRow:
         open_inquiry_id=row["open_inquiry_id"],
         wrapped_key=row["wrapped_key"],
         risk=row["risk"],
-        elsewhere_minor=sum(p.elsewhere_minor for p in payments) - int(row["adopted_minor"]),
+        elsewhere_minor=sum(p.elsewhere_minor - sum(p.adopted) for p in payments),
     )
 
 
@@ -181,6 +181,7 @@ def _payment(row: Mapping[str, Any]) -> Payment:
         captured_minor=row["captured_minor"],
         booked_minor=row["booked_minor"],
         elsewhere_minor=row["elsewhere_minor"],
+        adopted=tuple(row["adopted"]),
     )
 
 

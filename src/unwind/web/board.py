@@ -23,7 +23,7 @@ async def page() -> Response:
 
 @router.get("/demo/board")
 async def board(services: Wired) -> Response:
-    async with services.database.connection() as conn:
+    async with services.database.survey() as conn:
         figures = await desk.counts(conn)
         waiting = await desk.cases_in_review(conn, merchant_id=None, cases_max=CASES_MAX)
         recent = await desk.recent_cases(conn, merchant_id=None, cases_max=CASES_MAX)

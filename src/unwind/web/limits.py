@@ -1,5 +1,7 @@
 """Refuses large bodies before anything reads them."""
 
+import contextlib
+
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,23 +29,22 @@ class BodyLimit:
             await problem(Request(scope), "body_too_large")(scope, receive, send)
             return
         seen = 0
-        started = False
+        is_too_large = False
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, is_too_large
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > BODY_BYTES_MAX:
+                is_too_large = True
                 raise _TooLarge
             return message
 
-        async def noticed(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
+        async def answer(message: Message) -> None:
+            if not is_too_large:
+                await send(message)
 
-        try:
-            await self._app(scope, counted, noticed)
-        except _TooLarge:
-            if not started:
-                await problem(Request(scope), "body_too_large")(scope, receive, send)
+        with contextlib.suppress(_TooLarge):
+            await self._app(scope, counted, answer)
+        if is_too_large:
+            await problem(Request(scope), "body_too_large")(scope, receive, send)

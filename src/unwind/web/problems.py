@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
+import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from unwind.domain.errors import Refusal
+from unwind.logs import place_of
 from unwind.storage.database import to_json
+
+log = structlog.get_logger()
 
 CATALOG: dict[str, tuple[int, str, str]] = {
     "unauthorised": (401, "请先登录或提供有效凭证", "Sign in or present a valid credential"),
@@ -88,12 +92,17 @@ async def on_validation(request: Request, error: Exception) -> Response:
 
 async def on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
-    code = {401: "unauthorised", 403: "forbidden", 404: "not_found", 413: "body_too_large"}.get(
+    code = {400: "not_json", 401: "unauthorised", 403: "forbidden", 404: "not_found", 413: "body_too_large"}.get(
         error.status_code, "invalid"
     )
-    return problem(request, code, status=HTTPStatus(error.status_code).value)
+    return problem(request, code, status=None if error.status_code == HTTPStatus.BAD_REQUEST else error.status_code)
 
 
 async def on_crash(request: Request, error: Exception) -> Response:
-    del error
+    log.error(
+        "request_failed",
+        error=type(error).__name__,
+        where=place_of(error),
+        path=request.scope["route"].path if "route" in request.scope else "",
+    )
     return problem(request, "internal")

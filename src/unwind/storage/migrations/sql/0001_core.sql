@@ -44,7 +44,7 @@ CREATE TABLE idempotency_keys (
     key text NOT NULL,
     fingerprint bytea NOT NULL,
     status integer,
-    body jsonb,
+    body text,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (principal_id, operation, key)
 );
