@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -18,6 +19,7 @@ from unwind.replay.claims import others_at_work
 from unwind.replay.gateway import LedgerGateway
 from unwind.replay.loading import CONNECTION, load
 from unwind.replay.parcels import deliver_unasked
+from unwind.replay.past import DatabaseInThePast
 from unwind.replay.playing import Player
 from unwind.replay.recount import recount
 from unwind.replay.refusal import ReplayRefused
@@ -49,7 +51,8 @@ def run_replay(
     started = time.monotonic()
     with _progress(console) as progress:
         book = _read(file, progress)
-        made, player = asyncio.run(_replay(settings, urls, book, stages, progress, started))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            made, player = runner.run(_replay(settings, urls, book, stages, progress, started))
     print_tally(console, player.tally, book.kept_out, made)
     if report is not None:
         report.write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
@@ -80,7 +83,7 @@ def _read(file: Path, progress: Progress) -> Book:
 async def _replay(
     settings: Settings, urls: DatabaseUrls, book: Book, stages: str, progress: Progress, started: float
 ) -> tuple[Report, Player]:
-    database = Database(urls.app, connections_max=CONNECTIONS, fixed_clock=True)
+    database = DatabaseInThePast(urls.app, connections_max=CONNECTIONS)
     gateway = LedgerGateway()
     async with wired(replace(settings, connections=()), database) as plain:
         services = replace(plain, gateways={CONNECTION: gateway})
