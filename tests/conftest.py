@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def postgres() -> Iterator[EmbeddedPostgres]:
     """Without fsync: tests crash processes, not machines."""
     with tempfile.TemporaryDirectory(prefix="unwind-test-", ignore_cleanup_errors=True) as folder:
-        os.chmod(folder, 0o755)
+        Path(folder).chmod(0o755)
         server = EmbeddedPostgres(
             Path(folder), settings={"fsync": "off", "synchronous_commit": "off", "max_connections": "120"}
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from unwind import __version__
+from unwind.domain.access import SCOPES_OF, Role
 from unwind.flow.services import Services
 from unwind.processes import DatabaseUrls, database
 from unwind.settings import Settings, SettingsInvalid, load_settings
@@ -220,6 +222,54 @@ def doctor() -> None:
         table.add_row(finding.invariant, finding.subject, finding.merchant_id or "", finding.promise)
     console.print(table)
     raise typer.Exit(1)
+
+
+@app.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Who it is for, e.g. webshop; a second call replaces the key.")],
+    *,
+    role: Annotated[Role, typer.Option(help="What it may do at most.")] = Role.INTEGRATOR,
+    merchant: Annotated[str | None, typer.Option(help="Only this merchant's orders.")] = None,
+) -> None:
+    """Makes an API key and prints it once; only its digest is kept."""
+    from unwind.storage.principals import upsert_principal
+
+    secret = f"uk_{secrets.token_urlsafe(32)}"
+    principal = {
+        "principal_id": name,
+        "role": role.value,
+        "scopes": sorted(SCOPES_OF[role]),
+        "merchant_id": merchant,
+        "display_name": name,
+    }
+
+    async def run() -> None:
+        async with opened(settings, urls) as services, services.database.transaction() as conn:
+            await upsert_principal(conn, principal, secret)
+
+    settings = settings_or_exit()
+    with database(settings) as urls:
+        asyncio.run(run())
+    console.print(secret)
+
+
+@app.command()
+def resume(merchant_id: str) -> None:
+    """Lifts the safe halt of a merchant, once `unwind doctor` is clean again."""
+    from unwind.storage.merchants import lift_halt
+
+    async def run() -> bool:
+        async with opened(settings, urls) as services, services.database.transaction() as conn:
+            return await lift_halt(conn, merchant_id)
+
+    settings = settings_or_exit()
+    with database(settings) as urls:
+        was_halted = asyncio.run(run())
+    console.print(
+        "自动退款已恢复 / automatic refunds resumed"
+        if was_halted
+        else "该商家没有被暂停 / this merchant was not halted"
+    )
 
 
 @app.command()

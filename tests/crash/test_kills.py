@@ -141,7 +141,9 @@ def place_order(town: Town, client: httpx.Client, number: int) -> str:
     order_id = f"K{number}"
     payments = [payment(order_id, 700), payment(order_id, 300, connection="alipay", method="alipay")]
     stage = "picking" if number % 2 else "none"
-    body = order_body(order_id, now=datetime.now(UTC), lines=[line(price=1000)], payments=payments, released_stage=stage)
+    body = order_body(
+        order_id, now=datetime.now(UTC), lines=[line(price=1000)], payments=payments, released_stage=stage
+    )
     control = f"http://127.0.0.1:{town.sandbox_port}/control"
     for paid in payments:
         trade = {"connection": paid["connection"], "trade_no": paid["trade_no"], "amount_minor": paid["share_minor"]}
@@ -171,7 +173,9 @@ def test_twenty_kills_and_every_payment_is_refunded_exactly_once(town: Town) -> 
         kills = 0
         for order_id in orders:
             headers = {"Idempotency-Key": f"once-{order_id}"}
-            answer = town.persist(client, "POST", f"{base}/api/v1/cancellations", json={"order_id": order_id}, headers=headers)
+            answer = town.persist(
+                client, "POST", f"{base}/api/v1/cancellations", json={"order_id": order_id}, headers=headers
+            )
             assert answer.status_code == 201, answer.text
             if kills < KILLS and chance.random() < 0.6:
                 name = chance.choice(["worker", "worker", "web"])
@@ -196,6 +200,12 @@ def test_twenty_kills_and_every_payment_is_refunded_exactly_once(town: Town) -> 
     refunds = [refund for trade in ledger["trades"] for refund in trade["refunds"]]
     assert sorted(r["amount_minor"] for r in refunds) == sorted([700, 300] * ORDERS), f"seed {seed}"
     assert all(r["money_moved_times"] == 1 for r in refunds), f"seed {seed}"
-    environment = {**os.environ, "UNWIND_DEMO": "1", "DATABASE_URL": town.owner_url, "UNWIND_HOME": town._environment["UNWIND_HOME"]}
-    doctor = subprocess.run([sys.executable, "-m", "unwind.cli", "doctor"], env=environment, capture_output=True, text=True)
+    environment = {
+        **os.environ,
+        "UNWIND_DEMO": "1",
+        "DATABASE_URL": town.owner_url,
+        "UNWIND_HOME": town._environment["UNWIND_HOME"],
+    }
+    command = [sys.executable, "-m", "unwind.cli", "doctor"]
+    doctor = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr

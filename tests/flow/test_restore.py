@@ -1,5 +1,6 @@
 """Restoring yesterday's database while the gateway already holds today's refunds must not pay anybody twice."""
 
+import asyncio
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +18,8 @@ async def restore(world: World, postgres: EmbeddedPostgres, file: Path) -> None:
     """Puts the copy back into the same database, as an operator would."""
     await world.services.database.close()
     url = world.owner_url
-    subprocess.run(
+    await asyncio.to_thread(
+        subprocess.run,
         [postgres.bin("pg_restore"), "--clean", "--if-exists", "--single-transaction", f"--dbname={url}", str(file)],
         check=True,
     )

@@ -89,8 +89,8 @@ async def test_two_workers_share_the_cases_and_pay_each_once(world: World) -> No
 async def test_a_worker_that_slept_past_its_lease_writes_nothing(world: World) -> None:
     import pytest
 
-    from unwind.flow.run import advance
     from unwind.flow.execute import Lease
+    from unwind.flow.run import advance
     from unwind.storage import locks
 
     order_id = await world.order()

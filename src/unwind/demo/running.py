@@ -1,6 +1,7 @@
 """Starts the database, the outside world, the web and the worker, fills an empty demo, then lets buyers ask now and then."""
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -120,11 +121,9 @@ def _wait(client: httpx.Client, path: str, console: Console) -> None:
     deadline = time.monotonic() + READY_S
     with console.status(f"waiting for {client.base_url}"):
         while True:
-            try:
+            with contextlib.suppress(httpx.TransportError):
                 if client.get(path).is_success:
                     return
-            except httpx.TransportError:
-                pass
             if time.monotonic() > deadline:
                 raise SystemExit(f"{client.base_url} did not become ready; is its port free?")
             time.sleep(0.1)
@@ -137,7 +136,7 @@ def _fill(unwind: httpx.Client, sandbox: httpx.Client, console: Console) -> None
         return
     with Progress(console=console) as progress:
         task = progress.add_task("filling the demo shop", total=ORDERS + len(STORY_ORDERS))
-        Seeder(unwind, sandbox, datetime.now(UTC)).seed(lambda n: progress.advance(task, n))  # noqa: DTZ - aware
+        Seeder(unwind, sandbox, datetime.now(UTC)).seed(lambda n: progress.advance(task, n))
 
 
 def _traffic(base: str) -> None:
@@ -149,10 +148,8 @@ def _traffic(base: str) -> None:
             channel, reason, text = WISHES[n % len(WISHES)]
             order_id = f"D{(n * 37) % ORDERS + 1:04d}"
             body = {"order_id": order_id, "channel": channel, "reason": reason, "text": text}
-            try:
+            with contextlib.suppress(httpx.TransportError):
                 client.post("/api/v1/cancellations", json=body, headers={"Idempotency-Key": f"traffic-{order_id}-{n}"})
-            except httpx.TransportError:
-                pass
             time.sleep(REQUEST_EVERY_S)
 
 

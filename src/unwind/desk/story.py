@@ -22,6 +22,7 @@ EVENTS = {
     "needs_person": "需要人工 needs a person",
     "part_decided": "部分已决定 one part decided",
     "approved": "人工同意 approved",
+    "rest_continues": "其余部分继续 the rest goes on",
     "declined": "人工驳回 declined",
     "withdrawn": "买家撤回 withdrawn by the buyer",
     "answered": "已答复 answered",

@@ -1,7 +1,7 @@
 """Refusals the core can give. Each has a stable code that interfaces translate; none carries personal data."""
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a malfunction
+class Refusal(Exception):
     """A request that is understood and not done. `code` is stable; `facts` are safe to show to the asker."""
 
     def __init__(self, code: str, **facts: str | int) -> None:

@@ -218,9 +218,11 @@ def _put_back(order: Order, part: PartPlan) -> list[LegDraft]:
     legs: list[LegDraft] = []
     if not _is_purely_virtual(order, part) and part.stage not in NOTHING_TO_STOP:
         legs.append(_leg(LegKind.RELEASE_STOCK, is_local=True, rank=RESTOCK_RETURN_RANK if is_return else None))
-    for benefit in order.benefits:
-        if not benefit.is_restored and _comes_back(order, part, benefit.line_id):
-            legs.append(_leg(LegKind.RESTORE_BENEFIT, f"benefit:{benefit.benefit_id}", benefit.amount, is_local=True))
+    legs += [
+        _leg(LegKind.RESTORE_BENEFIT, f"benefit:{benefit.benefit_id}", benefit.amount, is_local=True)
+        for benefit in order.benefits
+        if not benefit.is_restored and _comes_back(order, part, benefit.line_id)
+    ]
     kind = LegKind.CANCEL_ORDER if part.completes_order else LegKind.AMEND_ORDER
     legs.append(_leg(kind, order.order_id, is_local=order.merchant.is_local))
     if part.completes_order:

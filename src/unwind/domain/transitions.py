@@ -28,6 +28,8 @@ class Event(StrEnum):
     NEEDS_PERSON = "needs_person"
     PART_DECIDED = "part_decided"
     APPROVED = "approved"
+    REST_CONTINUES = "rest_continues"
+    """The last waiting part was declined; the parts that run go on."""
     DECLINED = "declined"
     WITHDRAWN = "withdrawn"
     ANSWERED = "answered"
@@ -61,6 +63,7 @@ _MOVES: dict[tuple[State, Event], State] = {
     (State.REVIEW, Event.NEEDS_PERSON): State.REVIEW,
     (State.REVIEW, Event.PART_DECIDED): State.REVIEW,
     (State.REVIEW, Event.APPROVED): State.EXECUTING,
+    (State.REVIEW, Event.REST_CONTINUES): State.EXECUTING,
     (State.REVIEW, Event.DECLINED): State.NOTIFYING,
     (State.REVIEW, Event.WITHDRAWN): State.NOTIFYING,
     (State.REVIEW, Event.ANSWERED): State.NOTIFYING,

@@ -22,18 +22,18 @@ NEXT = {
         "Not possible as a cancellation; ask for a return or a person",
     ),
     "inquiry": ("已转客服,会尽快答复", "Passed to an agent, who will answer soon"),
+    "partly_cancelled": ("部分商品已取消", "Part of the order is cancelled"),
+    "answered": ("您的问题已处理", "Your question has been dealt with"),
     "withdrawn": ("取消申请已撤回,订单继续", "The request is withdrawn; the order goes on"),
 }
 
 
 def outcome_of(*, kind: str, state: str, verdict: str, outcome: str | None) -> str:
-    """One word for the asker: cancelled, cancelling, in_review, declined, withdrawn or inquiry."""
+    """One word for the asker; a key of NEXT."""
+    if outcome is not None:
+        return str(CaseOutcome(outcome))
     if kind == Kind.INQUIRY:
         return "inquiry"
-    if outcome in {CaseOutcome.DECLINED, CaseOutcome.WITHDRAWN}:
-        return str(outcome)
-    if state == State.ARCHIVED:
-        return "cancelled"
     if state == State.REVIEW:
         return "in_review"
     return "declined" if verdict == Verdict.DECLINE else "cancelling"

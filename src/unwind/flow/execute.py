@@ -326,14 +326,8 @@ async def _effects(conn: Connection, services: Services, locked: Locked, call: c
             await goods.recall(conn, order, case_id, part, locked.now)
         case LegKind.RECEIVE_RETURN:
             await goods.take_in(conn, order, case_id, part, locked.now)
-        case LegKind.REFUND:
-            refund = await money.live_refund(conn, case_id=case_id, part_no=leg.part_no, payment_id=leg.target)
-            if refund is not None:
-                await money.finish_refund(conn, refund.refund_id)
-        case LegKind.RESTORE_BENEFIT:
-            refund = await money.live_refund(conn, case_id=case_id, part_no=leg.part_no, payment_id=leg.target)
-            if refund is not None:
-                await money.book_without_gateway(conn, refund.refund_id)
+        case LegKind.REFUND | LegKind.RESTORE_BENEFIT:
+            await _book_refund(conn, locked, leg)
         case LegKind.CANCEL_ORDER | LegKind.AMEND_ORDER:
             await goods.close_order(conn, order, is_complete=leg.kind is LegKind.CANCEL_ORDER, now=locked.now)
         case LegKind.CLOSE_PAYMENT if outcome.code == "paid_meanwhile":
@@ -343,3 +337,14 @@ async def _effects(conn: Connection, services: Services, locked: Locked, call: c
             await money.set_payment_state(conn, leg.target, state="closed")
         case _:
             pass
+
+
+async def _book_refund(conn: Connection, locked: Locked, leg: Leg) -> None:
+    """The money is with the buyer; or, where no gateway is behind it, the entitlement is."""
+    refund = await money.live_refund(conn, case_id=locked.case.case_id, part_no=leg.part_no, payment_id=leg.target)
+    if refund is None:
+        return
+    if leg.kind is LegKind.REFUND and refund.refund_no:
+        await money.finish_refund(conn, refund.refund_id)
+    else:
+        await money.book_without_gateway(conn, refund.refund_id)

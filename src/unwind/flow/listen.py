@@ -3,8 +3,12 @@
 A payment that the gateway reports for a cancelled order is confirmed by a query before anything is returned.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import structlog
 
+from unwind.domain.errors import Refusal
 from unwind.domain.outcome import TradeState
 from unwind.flow import aftermath
 from unwind.flow.services import Services
@@ -16,22 +20,42 @@ log = structlog.get_logger()
 
 
 async def take_news(services: Services, connection: str, news: News) -> bool:
-    """Stores a verified callback and wakes what it is about. False for a repeat. No 2xx before this has committed."""
+    """Stores a verified callback and wakes what it is about. False for a repeat. No 2xx before this has committed.
+
+    Raises `unavailable` when the gateway cannot confirm a payment now: unanswered, the sender tells us again.
+    """
+    paid_minor = await _confirm_payment(services, connection, news) if news.kind == "trade.paid" else None
     async with services.database.transaction() as conn:
+        payment = None
+        if paid_minor is not None:
+            payment = await money.payment_of_trade(conn, connection, str(news.data.get("trade_no", "")))
+            for order_id in payment["order_ids"] if payment else ():
+                await locks.lock_order(conn, order_id)
+        case_id = await _case_of(conn, news)
+        head = await cases.read_head(conn, case_id) if case_id else None
+        if head is not None:
+            await locks.lock_order(conn, head["order_id"])
         is_new = await inbox.keep_callback(
             conn, connection=connection, event_id=news.event_id, kind=news.kind, data=news.data
         )
-        if is_new:
-            case_id = await _case_of(conn, news)
-            if case_id is not None:
-                await locks.lock_case(conn, case_id)
-                await cases.ask_again_now(conn, case_id)
-                await locks.wake_case(conn, case_id)
-    if is_new and news.kind == "trade.paid":
-        await _check_payment(services, connection, str(news.data.get("trade_no", "")))
-    if is_new and news.kind == "refund.reversed":
-        await _check_reversal(services, news)
-    return is_new
+        if not is_new:
+            return False
+        if case_id is not None:
+            await locks.lock_case(conn, case_id)
+            await cases.ask_again_now(conn, case_id)
+            await locks.wake_case(conn, case_id)
+        if payment is not None:
+            await _book_payment(conn, services, payment, paid_minor)
+        if news.kind == "refund.reversed" and head is not None:
+            await aftermath.open_incident(
+                conn,
+                services,
+                head["order_id"],
+                rule="refund_reversed",
+                detail=str(news.data.get("refund_no", "")),
+                parent_case_id=case_id,
+            )
+    return True
 
 
 async def _case_of(conn: Connection, news: News) -> str | None:
@@ -53,38 +77,26 @@ async def _case_of_parcel(conn: Connection, waybill_no: str) -> str | None:
     return open_cases[0] if open_cases else None
 
 
-async def _check_payment(services: Services, connection: str, trade_no: str) -> None:
-    """The late-payment guard. Orders are locked one after the other, in order of their ids."""
+async def _confirm_payment(services: Services, connection: str, news: News) -> int | None:
+    """What the gateway itself says was paid; None when it says that nothing was."""
     gateway = services.gateways.get(connection)
     if gateway is None:
-        return
-    trade = await gateway.query_trade(trade_no)
+        return None
+    trade = await gateway.query_trade(str(news.data.get("trade_no", "")))
+    if trade.state is TradeState.UNKNOWN:
+        raise Refusal("unavailable")
     if trade.state is not TradeState.PAID:
         log.warning("callback_not_confirmed", connection=connection, state=trade.state)
-        return
-    async with services.database.transaction() as conn:
-        payment = await money.payment_of_trade(conn, connection, trade_no)
-        if payment is None:
-            log.warning("payment_unknown", connection=connection)
-            return
-        for order_id in payment["order_ids"]:
-            await locks.lock_order(conn, order_id)
-        await money.set_payment_state(conn, payment["payment_id"], state="captured", captured_minor=trade.paid_minor)
-        for order_id in payment["order_ids"]:
-            await orders.mark_paid(conn, order_id)
-            parent = await cases.latest_closed_case(conn, order_id)
-            await aftermath.open_late_payment(conn, services, order_id, parent_case_id=parent)
+        return None
+    return trade.paid_minor
 
 
-async def _check_reversal(services: Services, news: News) -> None:
-    """A refund that was final and came back: a person owns it."""
-    refund_no = str(news.data.get("refund_no", ""))
-    async with services.database.transaction() as conn:
-        case_id = await cases.case_of_refund(conn, refund_no)
-        head = await cases.read_head(conn, case_id) if case_id else None
-        if head is None:
-            return
-        await locks.lock_order(conn, head["order_id"])
-        await aftermath.open_incident(
-            conn, services, head["order_id"], rule="refund_reversed", detail=refund_no, parent_case_id=case_id
-        )
+async def _book_payment(
+    conn: Connection, services: Services, payment: Mapping[str, Any], paid_minor: int | None
+) -> None:
+    """The late-payment guard, for every order of the payment. The order rows are locked."""
+    await money.set_payment_state(conn, payment["payment_id"], state="captured", captured_minor=paid_minor)
+    for order_id in payment["order_ids"]:
+        await orders.mark_paid(conn, order_id)
+        parent = await cases.latest_closed_case(conn, order_id)
+        await aftermath.open_late_payment(conn, services, order_id, parent_case_id=parent)

@@ -4,7 +4,7 @@ A payment that arrives for a cancelled order is returned by itself. Goods that m
 any refund leaves, and open an incident after it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -219,3 +219,14 @@ async def _incident(
     await aftermath.open_incident(
         conn, services, order.order_id, rule=rule, detail=stage.value, parent_case_id=parent_case_id
     )
+
+
+async def put_merchant(services: Services, merchant: Mapping[str, Any]) -> None:
+    async with services.database.transaction() as conn:
+        await merchants.upsert_merchant(conn, merchant)
+
+
+async def put_stock(services: Services, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Sets the free units of pools of the built-in shop."""
+    async with services.database.transaction() as conn:
+        await stock.set_stock(conn, rows)

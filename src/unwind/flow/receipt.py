@@ -97,13 +97,14 @@ def write_down(order: Order, screened: tuple[Screened, ...], origin: Origin, *, 
             for line_id, units in one.part.quantities.items():
                 taken[line_id] = taken.get(line_id, 0) + units
             parcel_units += _parcel_units(order, one.part)
-            receipt.money_minor += one.part.amounts.returned_minor
             if one.part.amounts.shares:
                 receipt.reservations.append(Reservation(part_no=part_no, shares=one.part.amounts.shares))
+        if state is not PartState.DECLINED:
+            receipt.money_minor += one.part.amounts.returned_minor
         done = local_prefix(drafts)
         if drafts and done == len(drafts):
             state = PartState.DONE
-        receipt.moves += moves_of(order, one.part, drafts[:done])
+        receipt.moves += moves_of(one.part, drafts[:done])
         parts.append(_part_row(case_id, part_no, one, state))
         lines += [
             {"case_id": case_id, "part_no": part_no, "order_id": order.order_id, "line_id": line_id, "units": units}
@@ -255,7 +256,7 @@ def _leg_row(case_id: str, leg_no: int, part_no: int, draft: LegDraft, *, is_don
     }
 
 
-def moves_of(order: Order, part: PartPlan, done: tuple[LegDraft, ...]) -> list[StockMove]:
+def moves_of(part: PartPlan, done: tuple[LegDraft, ...]) -> list[StockMove]:
     """The stock moves of local legs: a block holds the units, a release gives them back to the pool."""
     moves: list[StockMove] = []
     is_held = False

@@ -208,8 +208,10 @@ def _only_unanswered_hold(part: Part) -> bool:
 
 
 def _may_resume(part: Part) -> bool:
-    """The hold came through after all: the plan goes on where it stood."""
+    """The hold came through after all, or only money is to go back: the plan goes on where it stood."""
     states = {leg.state for leg in part.legs}
+    if not part.quantities:
+        return states == {LegState.PLANNED}
     return LegState.SUCCEEDED in states and LegState.PLANNED in states and not states & HAS_LEFT
 
 
@@ -315,7 +317,9 @@ async def _conclude(
     outcome = None
     if still_waiting:
         event = Event.PART_DECIDED
-    elif verdict.choice is Choice.DECLINE and not running:
+    elif verdict.choice is Choice.DECLINE and running:
+        event = Event.REST_CONTINUES
+    elif verdict.choice is Choice.DECLINE:
         event, outcome = Event.DECLINED, CaseOutcome.DECLINED
     else:
         event = Event.APPROVED

@@ -39,7 +39,9 @@ async def _guarded(services: Services, lease: Lease) -> None:
     except locks.LeaseLost:
         log.info("lease_lost", case_id=lease.case_id)
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the loop down
-        log.error("case_failed", case_id=lease.case_id, error=type(error).__name__, where=place_of(error))
+        log.error(  # noqa: TRY400 - a traceback would quote what the case is about
+            "case_failed", case_id=lease.case_id, error=type(error).__name__, where=place_of(error)
+        )
 
 
 async def advance(services: Services, lease: Lease) -> None:
@@ -50,10 +52,7 @@ async def advance(services: Services, lease: Lease) -> None:
         if row is None or row["lease_token"] != lease.token:
             raise locks.LeaseLost(lease.case_id)
         case, now = cases.to_case(row), row["now"]
-        if case.state is State.ARCHIVED:
-            step = Step(need=Need.WAIT)
-        else:
-            step = next_step(case, now)
+        step = Step(need=Need.WAIT) if case.state is State.ARCHIVED else next_step(case, now)
         if step.need is Need.WAIT:
             if case.state is State.REVIEW and await recall.look_at_parcels(services, lease):
                 continue

@@ -140,9 +140,7 @@ def _breaks_bundle(order: Order, part: PartPlan) -> bool:
     for line in order.lines:
         if line.dependence is not Dependence.BUNDLE or line.parent_line_id is None:
             continue
-        family = [
-            ln for ln in order.lines if ln.line_id == line.parent_line_id or ln.parent_line_id == line.parent_line_id
-        ]
+        family = [ln for ln in order.lines if line.parent_line_id in {ln.line_id, ln.parent_line_id}]
         going = [ln.line_id in part.quantities and part.quantities[ln.line_id] == ln.quantity for ln in family]
         if any(ln.line_id in part.quantities for ln in family) and not all(going):
             return True

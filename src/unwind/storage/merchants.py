@@ -25,3 +25,11 @@ async def upsert_merchant(conn: Connection, merchant: Mapping[str, Any]) -> None
         """,
         {**merchant, "hours": to_json(merchant["hours"])},
     )
+
+
+async def lift_halt(conn: Connection, merchant_id: str) -> bool:
+    """False when there was none."""
+    cursor = await conn.execute(
+        "UPDATE merchants SET halted_at = NULL WHERE merchant_id = %s AND halted_at IS NOT NULL", (merchant_id,)
+    )
+    return cursor.rowcount == 1

@@ -16,6 +16,8 @@ from unwind.storage.principals import find_principal
 
 KEY_CACHE_S = 15.0
 """A revoked key stops working after at most this long."""
+DEMO_PREFIX = "uk_demo_"
+"""Published keys; refused by every process that does not run the demo, whatever the database says."""
 TOKEN_PREFIX = "ub_"  # noqa: S105 - a prefix, not a secret
 
 
@@ -78,6 +80,8 @@ async def who(request: Request) -> Principal:
     services = services_of(request)
     if credential.startswith(TOKEN_PREFIX):
         return read_buyer_token(services.vault.token_key, credential, now=time.time())
+    if credential.startswith(DEMO_PREFIX) and not request.app.state.is_demo:
+        raise Refusal("unauthorised")
     cache: KeyCache = request.app.state.keys
     principal = await cache.find(services, credential)
     if principal is None:

@@ -37,6 +37,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.services = services
+    app.state.is_demo = is_demo
     app.state.keys = KeyCache()
     app.add_middleware(BodyLimit)
     app.add_exception_handler(Refusal, problems.on_refusal)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from unwind.domain.access import Scope, authorise
 from unwind.domain.errors import Refusal, require
 from unwind.flow import order_book
-from unwind.storage import merchants, orders, stock
+from unwind.storage import orders, stock
 from unwind.web.access import Caller, Wired, mint_buyer_token
 from unwind.web.responses import ERRORS, json_response
 from unwind.web.schemas import EventIn, Id, MerchantIn, OrderIn, StockIn
@@ -89,8 +89,7 @@ async def buyer_token(services: Wired, caller: Caller, order_id: Id) -> Response
 @router.put("/merchants/{merchant_id}", responses=ERRORS)
 async def put_merchant(services: Wired, caller: Caller, merchant_id: Id, body: MerchantIn) -> Response:
     authorise(caller, Scope.ADMIN)
-    async with services.database.transaction() as conn:
-        await merchants.upsert_merchant(conn, {**body.model_dump(), "merchant_id": merchant_id})
+    await order_book.put_merchant(services, {**body.model_dump(), "merchant_id": merchant_id})
     return json_response({"merchant_id": merchant_id})
 
 
@@ -98,8 +97,7 @@ async def put_merchant(services: Wired, caller: Caller, merchant_id: Id, body: M
 async def put_stock(services: Wired, caller: Caller, body: list[StockIn]) -> Response:
     """Sets the free units of pools of the built-in shop."""
     authorise(caller, Scope.ADMIN)
-    async with services.database.transaction() as conn:
-        await stock.set_stock(conn, [row.model_dump() for row in body])
+    await order_book.put_stock(services, [row.model_dump() for row in body])
     return json_response({"rows": len(body)})
 
 

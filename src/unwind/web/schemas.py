@@ -126,10 +126,6 @@ class PaymentCaptured(PaymentIn):
     state: Literal["captured"] = "captured"
 
 
-class StageChanged(Strict):
-    stage: Stage
-
-
 class EventIn(Strict):
     event_id: Id
     kind: Literal["payment_captured", "stage_changed", "parcel_moved"]
@@ -223,7 +219,9 @@ class PartOut(BaseModel):
 class CancellationOut(BaseModel):
     case_id: str
     order_id: str
-    outcome: Literal["cancelled", "cancelling", "in_review", "declined", "inquiry", "withdrawn", "answered"]
+    outcome: Literal[
+        "cancelled", "partly_cancelled", "cancelling", "in_review", "declined", "inquiry", "withdrawn", "answered"
+    ]
     state: str
     rule: str
     explanation: Text

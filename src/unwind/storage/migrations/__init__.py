@@ -1,0 +1,1 @@
+"""Numbered migrations; the statements are in `sql/`."""
