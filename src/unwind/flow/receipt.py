@@ -19,6 +19,7 @@ from unwind.domain.refund_split import RefundShare
 from unwind.domain.stock import Bucket
 from unwind.domain.transitions import Event, State
 from unwind.flow.screen import Screened, case_verdict, kind_of, leading
+from unwind.storage.stock import UnitMove, move_row
 
 AT_ONCE_CHANNELS = frozenset({"app", "api", "merchant", "bulk", "timeout"})
 """Where the buyer reads our own inbox, so that telling needs nobody outside."""
@@ -28,7 +29,8 @@ CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 def new_case_id(now: datetime) -> str:
     """`UW` + date + ten random characters that can be read over a telephone."""
-    return f"UW{now:%y%m%d}-" + "".join(secrets.choice(CROCKFORD) for _ in range(10))
+    bits = secrets.randbits(50)
+    return f"UW{now:%y%m%d}-" + "".join(CROCKFORD[bits >> shift & 31] for shift in range(45, -1, -5))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ class Reservation:
 
 @dataclass(slots=True, kw_only=True)
 class Receipt:
-    """`document` goes to `create_cases`; `moves` and `reservations` follow in the same transaction."""
+    """`document` goes to `create_cases`; `reservations` follow in the same transaction."""
 
     case_id: str
     state: State
@@ -170,6 +172,21 @@ def write_down(order: Order, screened: tuple[Screened, ...], origin: Origin, *, 
             if not is_closed and verdict is not Verdict.DECLINE
         ],
         "line_changes": _line_changes(order, taken, receipt.moves),
+        "moves": [
+            move_row(
+                UnitMove(
+                    order_id=order.order_id,
+                    line_id=line_id,
+                    units=units,
+                    case_id=case_id,
+                    source=m.source,
+                    target=m.target,
+                ),
+                now,
+            )
+            for m in receipt.moves
+            for line_id, units in m.units.items()
+        ],
         "parcel_units": parcel_units,
         "legs": legs,
         "events": history.events,

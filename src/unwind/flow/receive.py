@@ -10,7 +10,6 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -26,7 +25,7 @@ from unwind.flow.receipt import Origin, Receipt, new_case_id, write_down
 from unwind.flow.screen import Screened, kind_of, screen
 from unwind.flow.services import Services
 from unwind.flow.tag import Read, read_words, tags_document
-from unwind.storage import cases, idempotency, locks, money, privacy, stock
+from unwind.storage import cases, idempotency, locks, money, privacy
 from unwind.storage.database import Connection, to_json
 from unwind.storage.orders import OrderRow
 from unwind.storage.receipts import read_for_request
@@ -93,15 +92,16 @@ async def receive_within(conn: Connection, services: Services, principal: Princi
         await _again(conn, services, principal, request, row, read, case_id)
         return await _existing(conn, key, row, case_id=case_id)
     screened = screen(row, wanted, policy=services.policy, words=read.words, channel=request.channel)
-    if kind_of(screened) is Kind.INQUIRY and row.open_inquiry_id is not None:
-        await _again(conn, services, principal, request, row, read, row.open_inquiry_id)
-        return await _existing(conn, key, row, case_id=row.open_inquiry_id)
+    asked_before = await cases.open_inquiry(conn, order.order_id) if kind_of(screened) is Kind.INQUIRY else None
+    if asked_before is not None:
+        await _again(conn, services, principal, request, row, read, asked_before)
+        return await _existing(conn, key, row, case_id=asked_before)
     receipt = await _open_case(conn, services, principal, request, row, read, screened)
     body = answer.for_receipt(order, receipt, screened, also_open=held_by)
     receipt.document["answers"] = [
         {"principal_id": key.principal_id, "operation": OPERATION, "key": key.key, "status": 201, "body": to_json(body)}
     ]
-    await store_receipt(conn, order, receipt, now=row.now)
+    await store_receipt(conn, order, receipt)
     return Answer(status=201, body=body)
 
 
@@ -172,7 +172,7 @@ def _is_gone(order: Order, line_id: LineId) -> bool:
 
 async def _existing(conn: Connection, key: idempotency.Key, row: OrderRow, *, case_id: str | None = None) -> Answer:
     """The existing case and its answer, never a second one."""
-    found = case_id or row.latest_case_id
+    found = case_id or await cases.latest_case(conn, row.order.order_id)
     if found is None:
         raise Refusal("nothing_to_cancel")
     case_row = await cases.read_case_row(conn, found)
@@ -214,7 +214,7 @@ async def _open_case(
     return write_down(row.order, screened, origin, case_id=case_id, now=row.now)
 
 
-async def store_receipt(conn: Connection, order: Order, receipt: Receipt, *, now: datetime) -> None:
+async def store_receipt(conn: Connection, order: Order, receipt: Receipt) -> None:
     """One case into the tables, locks in their order: payments, benefits, stock last."""
     shares = [share for reservation in receipt.reservations for share in reservation.shares]
     if shares:
@@ -229,22 +229,3 @@ async def store_receipt(conn: Connection, order: Order, receipt: Receipt, *, now
             currency=order.currency,
             shares=reservation.shares,
         )
-    moves = unit_moves(order, receipt)
-    if moves:
-        await stock.book(conn, moves, now=now)
-
-
-def unit_moves(order: Order, receipt: Receipt) -> list[stock.UnitMove]:
-    """The ledger rows of what the receipt's own write does to the lines."""
-    return [
-        stock.UnitMove(
-            order_id=order.order_id,
-            line_id=line_id,
-            units=units,
-            case_id=receipt.case_id,
-            source=move.source,
-            target=move.target,
-        )
-        for move in receipt.moves
-        for line_id, units in move.units.items()
-    ]

@@ -4,12 +4,11 @@ from unwind.domain.access import SYSTEM
 from unwind.domain.case import Kind, RefundOn, Verdict
 from unwind.domain.plan import complete_wish, partition
 from unwind.flow.receipt import Origin, Receipt, new_case_id, write_down
-from unwind.flow.receive import unit_moves
 from unwind.flow.screen import Screened
 from unwind.flow.services import Services
 from unwind.policy.engine import Decision
 from unwind.policy.facts import Words, gather_facts
-from unwind.storage import cases, orders, stock
+from unwind.storage import cases, orders
 from unwind.storage.orders import OrderRow
 
 ORDERS_MAX = 64
@@ -40,9 +39,6 @@ async def close_unpaid(services: Services, *, orders_max: int = ORDERS_MAX) -> i
             for section, written in receipt.document.items():
                 document.setdefault(section, []).extend(written)
         await cases.create_cases(conn, document)
-        moves = [move for row, receipt in zip(rows, receipts, strict=True) for move in unit_moves(row.order, receipt)]
-        if moves:
-            await stock.book(conn, moves, now=rows[0].now)
         return len(receipts)
 
 

@@ -11,6 +11,7 @@ from unwind.domain.legs import LegKind, LegState
 from unwind.domain.order import CaseId, LineId, OrderId
 from unwind.domain.plan import LegDraft
 from unwind.domain.transitions import State
+from unwind.storage import stock
 from unwind.storage.database import Connection, to_json
 
 WRITES: dict[str, str] = {
@@ -108,15 +109,23 @@ CREDIT_ACCOUNTS = """
 @lru_cache(maxsize=64)
 def _statement(sections: tuple[str, ...]) -> str:
     """One statement for these sections. All writes see the same snapshot and need nothing from each other."""
-    parts = ["doc AS (SELECT %s::jsonb AS d)", *(f"write_{name} AS ({WRITES[name]})" for name in sections)]
-    last = CREDIT_ACCOUNTS if "benefits" in sections else "SELECT 1 AS done"
-    return f"WITH {', '.join(parts)} {last}"
+    writes = [f"write_{name} AS ({WRITES[name]})" for name in sections if name in WRITES]
+    parts = ["doc AS (SELECT %(doc)s::jsonb AS d)", *writes]
+    if "moves" in sections and "benefits" not in sections:
+        return f"WITH {', '.join(parts)}, {stock.BOOK_MOVES}"
+    return f"WITH {', '.join(parts)} {CREDIT_ACCOUNTS if 'benefits' in sections else 'SELECT 1 AS done'}"
 
 
 async def create_cases(conn: Connection, document: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Writes new cases with everything that hangs on them, in one statement. The order rows are locked already."""
-    sections = tuple(name for name in WRITES if document.get(name))
-    await conn.execute(_statement(sections), (to_json(document),), prepare=True)
+    """Writes new cases with everything that hangs on them, stock moves included, in one statement.
+
+    The order rows are locked already. Where benefits come back too, stock follows in a statement of its own: it is locked last.
+    """
+    text = to_json(document)
+    sections = tuple(name for name in (*WRITES, "moves") if document.get(name))
+    await conn.execute(_statement(sections), {"doc": text}, prepare=True)
+    if {"benefits", "moves"} <= set(sections):
+        await conn.execute(_statement(("moves",)), {"doc": text}, prepare=True)
 
 
 READ_CASE = """
@@ -476,3 +485,22 @@ async def ask_again_now(conn: Connection, case_id: str) -> None:
         "UPDATE legs SET next_try_at = unwind_now() WHERE case_id = %s AND state IN ('claimed', 'unknown', 'accepted')",
         (case_id,),
     )
+
+
+async def latest_case(conn: Connection, order_id: str) -> str | None:
+    """The newest cancellation of an order, open or not."""
+    cursor = await conn.execute(
+        "SELECT case_id FROM cases WHERE order_id = %s AND kind = 'cancellation' ORDER BY opened_at DESC, case_id DESC LIMIT 1",
+        (order_id,),
+    )
+    row = await cursor.fetchone()
+    return row["case_id"] if row else None
+
+
+async def open_inquiry(conn: Connection, order_id: str) -> str | None:
+    cursor = await conn.execute(
+        "SELECT case_id FROM cases WHERE order_id = %s AND kind = 'inquiry' AND state <> 'archived' ORDER BY case_id LIMIT 1",
+        (order_id,),
+    )
+    row = await cursor.fetchone()
+    return row["case_id"] if row else None

@@ -8,11 +8,6 @@ import orjson
 
 from unwind.storage.database import Connection, to_json
 
-CLAIM = """
-INSERT INTO idempotency_keys (principal_id, operation, key, fingerprint, created_at)
-VALUES (%s, %s, %s, %s, unwind_now()) ON CONFLICT DO NOTHING RETURNING key
-"""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:

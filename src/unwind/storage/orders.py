@@ -52,10 +52,6 @@ SELECT o.*, unwind_now() AS now,
         FROM shipments s WHERE s.order_id = o.order_id) AS shipments,
     (SELECT jsonb_agg(to_jsonb(b) ORDER BY b.benefit_id) FROM benefits b WHERE b.order_id = o.order_id) AS benefits,
     (SELECT jsonb_object_agg(ol.line_id, ol.case_id) FROM open_lines ol WHERE ol.order_id = o.order_id) AS open_lines,
-    (SELECT c.case_id FROM cases c WHERE c.order_id = o.order_id AND c.kind = 'cancellation'
-        ORDER BY c.opened_at DESC, c.case_id DESC LIMIT 1) AS latest_case_id,
-    (SELECT c.case_id FROM cases c WHERE c.order_id = o.order_id AND c.kind = 'inquiry' AND c.state <> 'archived'
-        ORDER BY c.case_id LIMIT 1) AS open_inquiry_id,
     (SELECT wrapped_key FROM order_keys k WHERE k.order_id = o.order_id) AS wrapped_key
 FROM orders o WHERE o.order_id = ANY(%s)
 """
@@ -69,8 +65,6 @@ class OrderRow:
     now: datetime
     open_lines: Mapping[LineId, str]
     """Line id -> the open case that holds it (I7)."""
-    latest_case_id: str | None
-    open_inquiry_id: str | None
     wrapped_key: bytes | None
     risk: str
     elsewhere_minor: int
@@ -113,8 +107,6 @@ def to_order_row(row: Mapping[str, Any]) -> OrderRow:
         order=order,
         now=row["now"],
         open_lines=row["open_lines"] or {},
-        latest_case_id=row["latest_case_id"],
-        open_inquiry_id=row["open_inquiry_id"],
         wrapped_key=row["wrapped_key"],
         risk=row["risk"],
         elsewhere_minor=sum(p.elsewhere_minor - sum(p.adopted) for p in payments),

@@ -19,10 +19,11 @@ class Reading:
 async def read_for_request(conn: Connection, key: idempotency.Key, order_id: str) -> Reading:
     """One round trip: claim the key, lock the order, read it with its open cases. Locks in their order (`locks.py`)."""
     claimed = await conn.execute(
-        idempotency.CLAIM, (key.principal_id, key.operation, key.key, key.fingerprint), prepare=True
+        "SELECT claim_and_lock(%s, %s, %s, %s, %s) AS is_first",
+        (key.principal_id, key.operation, key.key, key.fingerprint, order_id),
+        prepare=True,
     )
-    await conn.execute("SELECT FROM orders WHERE order_id = %s FOR NO KEY UPDATE", (order_id,), prepare=True)
     read = await conn.execute(orders.READ_ORDER, ([order_id],), prepare=True)
-    is_first = await claimed.fetchone() is not None
+    claim = await claimed.fetchone()
     row = await read.fetchone()
-    return Reading(is_first=is_first, row=None if row is None else orders.to_order_row(row))
+    return Reading(is_first=bool(claim and claim["is_first"]), row=None if row is None else orders.to_order_row(row))

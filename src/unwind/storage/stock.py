@@ -1,7 +1,7 @@
 """Units: the buckets of a line and the free units of a pool, each move with its ledger row. Pools are locked last, by SKU."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -57,20 +57,24 @@ class UnitMove:
 async def move(conn: Connection, moves: Sequence[UnitMove], *, source: Bucket, target: Bucket, now: datetime) -> None:
     """Moves units of lines between two buckets, and books it."""
     ensure((source, target) in ALLOWED_MOVES, f"stock does not move from {source} to {target}")
-    rows = [replace(one, source=source, target=target) for one in moves if one.units > 0]
+    rows = [move_row(replace(one, source=source, target=target), now) for one in moves if one.units > 0]
     if rows:
-        text = to_json([asdict(row) for row in rows])
-        await conn.execute(MOVE_LINES.format(source=source.value, target=target.value), (text,), prepare=True)
-        await book(conn, rows, now=now)
+        await conn.execute(MOVE_LINES.format(source=source.value, target=target.value), (to_json(rows),), prepare=True)
+        document = to_json({"moves": rows})
+        await conn.execute(f"WITH doc AS (SELECT %(doc)s::jsonb AS d), {BOOK_MOVES}", {"doc": document}, prepare=True)
 
 
-async def book(conn: Connection, moves: Sequence[UnitMove], *, now: datetime) -> None:
-    """The ledger rows of moves that the lines have made, and the units they give back to pools.
-
-    A limited pool that has closed meanwhile does not take units back; they go to the normal pool of the same SKU and location.
-    """
-    rows = [asdict(one) for one in sorted(moves, key=lambda m: (m.order_id, m.line_id))]
-    await conn.execute(BOOK_MOVES, {"moves": to_json(rows), "now": now}, prepare=True)
+def move_row(one: UnitMove, at: datetime) -> dict[str, Any]:
+    """A move as the statements take it."""
+    return {
+        "order_id": one.order_id,
+        "line_id": one.line_id,
+        "units": one.units,
+        "case_id": one.case_id,
+        "source": one.source,
+        "target": one.target,
+        "at": at,
+    }
 
 
 MOVE_LINES = """
@@ -80,15 +84,16 @@ WHERE l.order_id = m.order_id AND l.line_id = m.line_id
 """
 
 BOOK_MOVES = """
-WITH moved AS (
+moved AS (
     SELECT m.*, l.sku, l.location,
         CASE WHEN m.target = 'restocked' AND s.is_pool_open IS FALSE THEN 'normal' ELSE l.pool END AS pool
-    FROM jsonb_to_recordset(%(moves)s) AS m(order_id text, line_id text, units integer, case_id text, source text, target text)
+    FROM doc, jsonb_to_recordset(d->'moves') AS m(order_id text, line_id text, units integer, case_id text, source text,
+        target text, at timestamptz)
     JOIN order_lines l USING (order_id, line_id)
     LEFT JOIN stock s ON (s.sku, s.location, s.pool) = (l.sku, l.location, l.pool)
 ), noted AS (
     INSERT INTO stock_moves (order_id, line_id, case_id, source, target, units, sku, location, pool, at)
-    SELECT order_id, line_id, case_id, source, target, units, sku, location, pool, %(now)s FROM moved
+    SELECT order_id, line_id, case_id, source, target, units, sku, location, pool, at FROM moved
 ), locked AS (
     SELECT s.sku, s.location, s.pool FROM stock s
     JOIN (SELECT DISTINCT sku, location, pool FROM moved WHERE target = 'restocked') m USING (sku, location, pool)
@@ -98,6 +103,10 @@ UPDATE stock s SET available = s.available + back.units
 FROM (SELECT m.sku, m.location, m.pool, sum(m.units) AS units FROM moved m JOIN locked USING (sku, location, pool)
       WHERE m.target = 'restocked' GROUP BY m.sku, m.location, m.pool) back
 WHERE (s.sku, s.location, s.pool) = (back.sku, back.location, back.pool)
+"""
+"""The end of a statement whose `doc` holds `moves`: their ledger rows, and the units they give back to pools.
+
+A limited pool that has closed meanwhile does not take units back; they go to the normal pool of the same SKU and location.
 """
 
 

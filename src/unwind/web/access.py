@@ -21,7 +21,8 @@ DEMO_PREFIX = "uk_demo_"
 TOKEN_PREFIX = "ub_"  # noqa: S105 - a prefix, not a secret
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
+    """Async although it waits for nothing: a plain function would be sent to a thread for every request."""
     services: Services = request.app.state.services
     return services
 
@@ -77,7 +78,7 @@ async def who(request: Request) -> Principal:
     scheme, _, credential = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not credential:
         raise Refusal("unauthorised")
-    services = services_of(request)
+    services: Services = request.app.state.services
     if credential.startswith(TOKEN_PREFIX):
         return read_buyer_token(services.vault.token_key, credential, now=time.time())
     if credential.startswith(DEMO_PREFIX) and not request.app.state.is_demo:

@@ -50,6 +50,18 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
 
+-- The first step of every request: claim its key (a concurrent twin waits here), then lock the order. True for the first of its key.
+CREATE FUNCTION claim_and_lock(for_principal text, for_operation text, for_key text, for_fingerprint bytea, for_order text)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE is_first boolean;
+BEGIN
+    INSERT INTO idempotency_keys (principal_id, operation, key, fingerprint, created_at)
+    VALUES (for_principal, for_operation, for_key, for_fingerprint, unwind_now()) ON CONFLICT DO NOTHING;
+    is_first := FOUND;
+    PERFORM FROM orders WHERE order_id = for_order FOR NO KEY UPDATE;
+    RETURN is_first;
+END $$;
+
 -- Orders: the shop's facts -----------------------------------------------------------------------------------------------------------------
 CREATE TABLE orders (
     order_id text PRIMARY KEY,
