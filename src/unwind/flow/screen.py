@@ -44,6 +44,8 @@ def screen(
         _screen_part(row, part, policy=policy, words=words, channel=channel, now=row.now)
         for part in partition(row.order, wanted)
     ]
+    if all(one.decision.verdict is Verdict.AUTO for one in screened):
+        return tuple(screened)
     automatic = [one for one in screened if one.decision.verdict is Verdict.AUTO]
     repriced = dict(zip(map(id, automatic), reprice(row.order, [one.part for one in automatic]), strict=True))
     return tuple(replace(one, part=repriced.get(id(one), one.part)) for one in screened)

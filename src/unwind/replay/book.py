@@ -5,8 +5,8 @@ many units which no earlier replayed request has taken back; of several the late
 declined request, and one that waits for a person, has taken nothing back.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -66,7 +66,7 @@ class Book:
     """By their own time, then by row."""
     kept_out: Counter[str] = field(default_factory=Counter)
     """Sales lines that became no order line, by reason."""
-    _purchases: dict[Key, list[Purchase]] = field(default_factory=lambda: defaultdict(list))
+    _purchases: dict[Key, list[Purchase]] = field(default_factory=dict)
 
     def fitting(self, cancellation: CancellationLine) -> Purchase | None:
         fits = [
@@ -75,6 +75,14 @@ class Book:
             if p.bought_at < cancellation.at and p.units - p.taken_units >= cancellation.units
         ]
         return max(fits, key=lambda p: (p.bought_at, p.row), default=None)
+
+    def only(self, customers: Container[str]) -> "Book":
+        """The same book with these customers alone."""
+        return Book(
+            invoices={number: invoice for number, invoice in self.invoices.items() if invoice.customer in customers},
+            cancellations=[line for line in self.cancellations if line.key[0] in customers],
+            _purchases={key: some for key, some in self._purchases.items() if key[0] in customers},
+        )
 
     def add_sale(self, row: Row, *, position: int) -> None:
         reason = why_left_out(row)
@@ -100,7 +108,7 @@ class Book:
             bought_at=at,
         )
         invoice.purchases.append(purchase)
-        self._purchases[row.customer, row.stock_code, purchase.price_minor].append(purchase)
+        self._purchases.setdefault((row.customer, row.stock_code, purchase.price_minor), []).append(purchase)
 
     def add_cancellation(self, row: Row) -> None:
         left_out = why_left_out(row)

@@ -8,7 +8,6 @@ from itertools import groupby
 from typing import Any
 
 from unwind.replay.book import Book, Invoice
-from unwind.replay.gateway import LedgerGateway
 from unwind.replay.refusal import ReplayRefused
 from unwind.replay.transactions import SHOP_TIME
 from unwind.storage import merchants, orders, stock
@@ -89,8 +88,8 @@ def order_document(invoice: Invoice) -> dict[str, Any]:
     }
 
 
-async def load(database: Database, book: Book, gateway: LedgerGateway, on_orders: Callable[[int], None]) -> None:
-    """Writes merchant and orders, and tells the gateway what was paid. Refuses where the merchant is there already."""
+async def load(database: Database, book: Book, on_orders: Callable[[int], None]) -> None:
+    """Writes merchant and orders. Refuses where the merchant is there already."""
     invoices = sorted(book.invoices.values(), key=lambda invoice: (invoice.placed_at, invoice.order_id))
     async with database.transaction() as conn:
         if await merchants.read_merchant(conn, MERCHANT) is not None:
@@ -103,7 +102,6 @@ async def load(database: Database, book: Book, gateway: LedgerGateway, on_orders
             await orders.insert_orders(conn, [order_document(invoice) for invoice in batch])
             await _book_units(conn, batch)
             on_orders(len(batch))
-    gateway.captured_minor.update({invoice.order_id: invoice.total_minor for invoice in invoices})
 
 
 def _batches(invoices: Sequence[Invoice]) -> Iterator[Sequence[Invoice]]:

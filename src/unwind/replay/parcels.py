@@ -23,7 +23,7 @@ from unwind.replay.book import Invoice
 from unwind.replay.loading import OPENS_MINUTE
 from unwind.replay.transactions import SHOP_TIME
 from unwind.storage import orders, stock
-from unwind.storage.database import Connection
+from unwind.storage.database import Connection, Database
 
 DAYS_ON_THE_ROAD = 3
 CARRIER = "online-retail-post"
@@ -89,14 +89,14 @@ async def move_parcel(services: Services, parcel: Parcel, stage: Stage, at: date
     await apply_event(services, SYSTEM, parcel.invoice.order_id, event)
 
 
-async def deliver_unasked(services: Services, invoices: Iterable[Invoice], on_orders: Callable[[int], None]) -> None:
+async def deliver_unasked(database: Database, invoices: Iterable[Invoice], on_orders: Callable[[int], None]) -> None:
     """Orders no request was about: collected and delivered at their own times, many at once. They have no case to wake."""
     by_collection = sorted(invoices, key=lambda invoice: (collected_at(invoice.placed_at), invoice.order_id))
     for _, together in groupby(by_collection, key=lambda invoice: collected_at(invoice.placed_at)):
         batch = list(together)
         for start in range(0, len(batch), ORDERS_PER_TRANSACTION):
             some = batch[start : start + ORDERS_PER_TRANSACTION]
-            async with services.database.transaction() as conn, conn.pipeline():
+            async with database.transaction() as conn, conn.pipeline():
                 await _deliver(conn, [Parcel(invoice=invoice) for invoice in some])
             on_orders(len(some))
 

@@ -3,34 +3,29 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
-import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from unwind.bootstrap import wired
 from unwind.processes import DatabaseUrls
 from unwind.replay.book import Book, write_book
 from unwind.replay.claims import others_at_work
-from unwind.replay.gateway import LedgerGateway
-from unwind.replay.loading import CONNECTION, load
+from unwind.replay.lanes import Played, play
+from unwind.replay.loading import load
 from unwind.replay.parcels import deliver_unasked
 from unwind.replay.past import DatabaseInThePast
-from unwind.replay.playing import Player
-from unwind.replay.recount import recount
+from unwind.replay.recount import Returned, recount
 from unwind.replay.refusal import ReplayRefused
 from unwind.replay.tally import Report, print_tally
 from unwind.replay.transactions import read_transactions
 from unwind.settings import Settings
-from unwind.storage.database import Database
 
 DATASETS = ("online-retail",)
 STAGES = ("unshipped", "modelled")
-CONNECTIONS = 4
 
 
 def run_replay(
@@ -51,9 +46,27 @@ def run_replay(
     started = time.monotonic()
     with _progress(console) as progress:
         book = _read(file, progress)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            made, player = runner.run(_replay(settings, urls, book, stages, progress, started))
-    print_tally(console, player.tally, book.kept_out, made)
+        asyncio.run(_load(urls.app, book, progress))
+        task = progress.add_task("取消 playing", total=len(book.cancellations))
+        is_modelled = stages == "modelled"
+        played = play(
+            settings, urls.app, book, is_modelled=is_modelled, on_lines=lambda n: progress.update(task, completed=n)
+        )
+        returned = asyncio.run(_finish(urls.app, book, played, progress, is_modelled=is_modelled))
+    tally = played.tally
+    made = Report(
+        lines=book.lines,
+        orders=len(book.invoices),
+        cancellation_lines=len(book.cancellations),
+        auto=tally.auto.total(),
+        review=tally.review.total(),
+        declined=tally.declined.total(),
+        unmatched=tally.unmatched.total(),
+        units_back=returned.units,
+        money_back_minor=returned.money_minor,
+        seconds=round(time.monotonic() - started, 3),
+    )
+    print_tally(console, tally, book.kept_out, made)
     if report is not None:
         report.write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
     return made
@@ -80,53 +93,35 @@ def _read(file: Path, progress: Progress) -> Book:
     return book
 
 
-async def _replay(
-    settings: Settings, urls: DatabaseUrls, book: Book, stages: str, progress: Progress, started: float
-) -> tuple[Report, Player]:
-    database = DatabaseInThePast(urls.app, connections_max=CONNECTIONS)
-    gateway = LedgerGateway()
-    async with wired(replace(settings, connections=()), database) as plain:
-        services = replace(plain, gateways={CONNECTION: gateway})
-        player = Player(services=services, book=book, is_modelled=stages == "modelled")
-        await database.open()
-        try:
-            await _require_alone(database)
-            await load(database, book, gateway, _bar(progress, "载入 loading", len(book.invoices)))
-            on_line = _bar(progress, "取消 playing", len(book.cancellations))
-            await player.play(lambda: on_line(1))
-            asked = [invoice for invoice in book.invoices.values() if invoice.order_id in player.asked]
-            rest = [invoice for invoice in book.invoices.values() if invoice.order_id not in player.asked]
-            if player.is_modelled:
-                await deliver_unasked(services, rest, _bar(progress, "送达 delivering", len(rest)))
-            async with database.connection() as conn:
-                returned = await recount(conn, gateway, asked)
-        finally:
-            await database.close()
-    tally = player.tally
-    made = Report(
-        lines=book.lines,
-        orders=len(book.invoices),
-        cancellation_lines=len(book.cancellations),
-        auto=tally.auto.total(),
-        review=tally.review.total(),
-        declined=tally.declined.total(),
-        unmatched=tally.unmatched.total(),
-        units_back=returned.units,
-        money_back_minor=returned.money_minor,
-        seconds=round(time.monotonic() - started, 3),
-    )
-    return made, player
+async def _load(url: str, book: Book, progress: Progress) -> None:
+    async with _opened(url) as database:
+        async with database.connection() as conn:
+            if await others_at_work(conn):
+                raise ReplayRefused(
+                    "此数据库正有其他 unwind 进程在用(worker、serve 或 demo):请先停止,或换用新的 UNWIND_HOME",
+                    "another unwind process (worker, serve or demo) uses this database: stop it, or choose a new UNWIND_HOME",
+                )
+        task = progress.add_task("载入 loading", total=len(book.invoices))
+        await load(database, book, lambda orders: progress.advance(task, orders))
 
 
-async def _require_alone(database: Database) -> None:
-    async with database.connection() as conn:
-        if await others_at_work(conn):
-            raise ReplayRefused(
-                "此数据库正有其他 unwind 进程在用(worker、serve 或 demo):请先停止,或换用新的 UNWIND_HOME",
-                "another unwind process (worker, serve or demo) uses this database: stop it, or choose a new UNWIND_HOME",
-            )
+async def _finish(url: str, book: Book, played: Played, progress: Progress, *, is_modelled: bool) -> Returned:
+    """The parcels of all other orders, then what was really returned."""
+    asked = [invoice for invoice in book.invoices.values() if invoice.order_id in played.asked]
+    rest = [invoice for invoice in book.invoices.values() if invoice.order_id not in played.asked]
+    async with _opened(url) as database:
+        if is_modelled:
+            task = progress.add_task("送达 delivering", total=len(rest))
+            await deliver_unasked(database, rest, lambda orders: progress.advance(task, orders))
+        async with database.connection() as conn:
+            return await recount(conn, played.returned_minor, played.taken_units, asked)
 
 
-def _bar(progress: Progress, description: str, total: int) -> Callable[[int], None]:
-    task = progress.add_task(description, total=total)
-    return lambda done: progress.advance(task, done)
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[DatabaseInThePast]:
+    database = DatabaseInThePast(url, connections_max=1)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()

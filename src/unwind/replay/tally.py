@@ -40,6 +40,12 @@ class Tally:
     unmatched: Counter[str] = field(default_factory=Counter)
     """By reason."""
 
+    def add(self, other: "Tally") -> None:
+        self.auto += other.auto
+        self.review += other.review
+        self.declined += other.declined
+        self.unmatched += other.unmatched
+
     def answered(self, outcome: str, rule: str) -> bool:
         """Counts one answer of the service; True when it carries the request out by itself.
 

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
+import psycopg
 from psycopg import AsyncConnection
-from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
@@ -83,14 +83,22 @@ class Database:
 
     @asynccontextmanager
     async def pipelined(self) -> AsyncIterator[Connection]:
-        """A transaction whose statements travel together: a round trip only where a result is read, and one for the commit."""
+        """A transaction whose statements travel together: a round trip only where a result is read, and one for the commit.
+
+        PostgreSQL runs everything up to the pipeline's one Sync as one transaction, without BEGIN or COMMIT of its own. What is
+        given up half-way is undone by a statement that fails on purpose.
+        """
+        failure: BaseException | None = None
         async with self.connection() as conn:
             try:
                 async with conn.pipeline():
-                    await conn.execute("BEGIN")
-                    yield conn
-                    await conn.execute("COMMIT")
-            except BaseException:
-                if conn.info.transaction_status != TransactionStatus.IDLE:
-                    await conn.execute("ROLLBACK")
-                raise
+                    try:
+                        yield conn
+                    except BaseException as error:  # noqa: BLE001 - raised again below, once everything is undone
+                        failure = error
+                        await conn.execute("SELECT give_up()")
+            except psycopg.Error:
+                if failure is None:
+                    raise
+        if failure is not None:
+            raise failure

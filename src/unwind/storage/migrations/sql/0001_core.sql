@@ -62,6 +62,12 @@ BEGIN
     RETURN is_first;
 END $$;
 
+-- Undoes the transaction of a pipeline that is given up (`storage/database.py`).
+CREATE FUNCTION give_up() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'given up';
+END $$;
+
 -- Orders: the shop's facts -----------------------------------------------------------------------------------------------------------------
 CREATE TABLE orders (
     order_id text PRIMARY KEY,
