@@ -1,7 +1,7 @@
 """Unpaid cancellation over HTTP beside the database's own limit, in one run: `make bench`.
 
-The floor is the minimal honest transaction (close the order, give the unit back, write one event) as one call, driven by pgbench at
-8 clients. The product path is `POST /api/v1/cancellations` with key, lock, tagging, policy, plan, history and seal, at 8 clients
+The floor is the minimal honest transaction as one call, driven by pgbench at 8 clients: it remembers the key (a double click is one
+cancel), closes the order, gives the unit back with its ledger row, and writes one event. The product path is `POST /api/v1/cancellations` with key, lock, tagging, policy, plan, history and seal, at 8 clients
 over two web processes. Both run in turn, several rounds; read the ratios, not the figures: machines differ and are shared.
 """
 
@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import re
 import secrets
 import statistics
@@ -32,24 +33,31 @@ from unwind.storage import merchants, orders, principals, stock
 from unwind.storage.database import Database
 from unwind.storage.embedded import EmbeddedPostgres
 from unwind.storage.migrate import migrate
+from unwind.tagging import Reason
 
 CLIENTS = 8
 WEB_PROCESSES = 2
 FIRST_PORT = 18431
 SKUS = 500
 KEY = "uk_bench"
+REASONS = [reason.value for reason in Reason]
 
 FLOOR = """
 CREATE TABLE IF NOT EXISTS floor_orders (order_id integer PRIMARY KEY, sku integer NOT NULL, cancelled_at timestamptz);
 CREATE TABLE IF NOT EXISTS floor_stock (sku integer PRIMARY KEY, available integer NOT NULL);
+CREATE TABLE IF NOT EXISTS floor_moves (order_id integer PRIMARY KEY, sku integer NOT NULL, units integer NOT NULL);
 CREATE TABLE IF NOT EXISTS floor_events (order_id integer PRIMARY KEY, at timestamptz NOT NULL, event text NOT NULL);
-CREATE OR REPLACE FUNCTION floor_cancel(wanted integer) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE TABLE IF NOT EXISTS floor_keys (key text PRIMARY KEY, answer text NOT NULL);
+CREATE OR REPLACE FUNCTION floor_cancel(wanted integer, wanted_key text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE found_sku integer;
 BEGIN
+    INSERT INTO floor_keys VALUES (wanted_key, 'cancelled') ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN RETURN false; END IF;
     UPDATE floor_orders SET cancelled_at = clock_timestamp() WHERE order_id = wanted AND cancelled_at IS NULL
         RETURNING sku INTO found_sku;
     IF NOT FOUND THEN RETURN false; END IF;
     INSERT INTO floor_events VALUES (wanted, clock_timestamp(), 'cancelled');
+    INSERT INTO floor_moves VALUES (wanted, found_sku, 1);
     UPDATE floor_stock SET available = available + 1 WHERE sku = found_sku;
     RETURN true;
 END $$;
@@ -201,7 +209,7 @@ class Client(asyncio.Protocol):
             self._transport.close()
             return
         name = self._names.pop()
-        body = json.dumps({"order_id": name, "channel": "app", "reason": "CHANGED_MIND"}).encode()
+        body = json.dumps({"order_id": name, "channel": "app", "reason": random.choice(REASONS)}).encode()
         head = (
             f"POST /api/v1/cancellations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nIdempotency-Key: {secrets.token_hex(8)}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -244,14 +252,14 @@ def run_floor(server: EmbeddedPostgres, count: int) -> float:
     """Transactions per second of the floor at the same number of clients."""
     with psycopg.connect(server.owner_url, autocommit=True) as conn:
         conn.execute(FLOOR)
-        conn.execute("TRUNCATE floor_orders, floor_stock, floor_events")
+        conn.execute("TRUNCATE floor_orders, floor_stock, floor_events, floor_moves, floor_keys")
         conn.execute("INSERT INTO floor_stock SELECT i, 0 FROM generate_series(0, %s) i", (SKUS,))
         conn.execute("INSERT INTO floor_orders SELECT i, i %% %s FROM generate_series(1, %s) i", (SKUS, count * 10))
         conn.execute("CREATE SEQUENCE IF NOT EXISTS floor_next")
         conn.execute("ALTER SEQUENCE floor_next RESTART")
         conn.execute("ANALYZE floor_orders")
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
-        script.write("SELECT floor_cancel(nextval('floor_next')::integer);\n")
+        script.write("SELECT floor_cancel(n::integer, 'key-' || n) FROM nextval('floor_next') AS n;\n")
         script.flush()
         command = [
             str(server.bin("pgbench")), "-n", "-M", "prepared", "-c", str(CLIENTS), "-j", "2", "-t", str(count * 5 // CLIENTS),

@@ -7,7 +7,6 @@ already being taken back becomes an event on the case that holds them; a request
 """
 
 import hashlib
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +25,7 @@ from unwind.flow.screen import Screened, kind_of, screen
 from unwind.flow.services import Services
 from unwind.flow.tag import Read, read_words, tags_document
 from unwind.storage import cases, idempotency, locks, money, privacy
-from unwind.storage.database import Connection, to_json
+from unwind.storage.database import Connection
 from unwind.storage.orders import OrderRow
 from unwind.storage.receipts import read_for_request
 
@@ -98,9 +97,7 @@ async def receive_within(conn: Connection, services: Services, principal: Princi
         return await _existing(conn, key, row, case_id=asked_before)
     receipt = await _open_case(conn, services, principal, request, row, read, screened)
     body = answer.for_receipt(order, receipt, screened, also_open=held_by)
-    receipt.document["answers"] = [
-        {"principal_id": key.principal_id, "operation": OPERATION, "key": key.key, "status": 201, "body": to_json(body)}
-    ]
+    receipt.document["answers"] = _remembered(key, 201, body, row)
     await store_receipt(conn, order, receipt)
     return Answer(status=201, body=body)
 
@@ -128,20 +125,21 @@ async def _again(
 
 def _key(principal: Principal, request: Request) -> idempotency.Key:
     """Without a key of the caller's own, the order's lock and its open case make a repeat harmless."""
-    own = request.idempotency_key
     return idempotency.Key(
         principal_id=principal.principal_id,
         operation=OPERATION,
-        key=own if own is not None else f"auto:{secrets.token_hex(8)}",
+        key=request.idempotency_key or "",
         fingerprint=request.fingerprint,
     )
 
 
+def _remembered(key: idempotency.Key, status: int, body: Mapping[str, Any], row: OrderRow) -> list[dict[str, Any]]:
+    return [idempotency.answer_row(key, status=status, body=body, at=row.now)] if key.key else []
+
+
 async def _replay(conn: Connection, key: idempotency.Key) -> Answer:
     stored = await idempotency.stored_answer(conn, key)
-    if stored is None or stored.status is None or stored.body is None:
-        raise Refusal("idempotency_unfinished")
-    if stored.fingerprint != key.fingerprint:
+    if stored is None or stored.fingerprint != key.fingerprint:
         raise Refusal("idempotency_mismatch")
     return Answer(status=stored.status, body=stored.body, is_replay=True)
 
@@ -177,7 +175,7 @@ async def _existing(conn: Connection, key: idempotency.Key, row: OrderRow, *, ca
         raise Refusal("nothing_to_cancel")
     case_row = await cases.read_case_row(conn, found)
     body = answer.for_existing(row.order, case_row or {}, await money.refunds_of_case(conn, found))
-    await idempotency.store_answer(conn, key, status=200, body=body)
+    await cases.create_cases(conn, {"answers": _remembered(key, 200, body, row)})
     return Answer(status=200, body=body)
 
 

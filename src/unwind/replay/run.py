@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -46,13 +47,14 @@ def run_replay(
     started = time.monotonic()
     with _progress(console) as progress:
         book = _read(file, progress)
-        asyncio.run(_load(urls.app, book, progress))
-        task = progress.add_task("取消 playing", total=len(book.cancellations))
         is_modelled = stages == "modelled"
-        played = play(
-            settings, urls.app, book, is_modelled=is_modelled, on_lines=lambda n: progress.update(task, completed=n)
-        )
-        returned = asyncio.run(_finish(urls.app, book, played, progress, is_modelled=is_modelled))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_load(urls.app, book, progress))
+            task = progress.add_task("取消 playing", total=len(book.cancellations))
+            played = play(
+                settings, urls.app, book, is_modelled=is_modelled, on_lines=lambda n: progress.update(task, completed=n)
+            )
+            returned = runner.run(_finish(urls.app, book, played, progress, is_modelled=is_modelled))
     tally = played.tally
     made = Report(
         lines=book.lines,

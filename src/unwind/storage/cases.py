@@ -82,9 +82,10 @@ WRITES: dict[str, str] = {
         WHERE o.order_id = c.order_id
     """,
     "answers": """
-        UPDATE idempotency_keys k SET status = a.status, body = a.body
-        FROM doc, jsonb_to_recordset(d->'answers') AS a(principal_id text, operation text, key text, status integer, body text)
-        WHERE (k.principal_id, k.operation, k.key) = (a.principal_id, a.operation, a.key)
+        INSERT INTO idempotency_keys (principal_id, operation, key, fingerprint, status, body, created_at)
+        SELECT principal_id, operation, key, decode(fingerprint, 'hex'), status, body, created_at
+        FROM doc, jsonb_to_recordset(d->'answers') AS a(principal_id text, operation text, key text, fingerprint text,
+            status integer, body text, created_at timestamptz)
     """,
     "benefits": """
         UPDATE benefits b SET restored_at = r.at
@@ -123,6 +124,8 @@ async def create_cases(conn: Connection, document: Mapping[str, Sequence[Mapping
     """
     text = to_json(document)
     sections = tuple(name for name in (*WRITES, "moves") if document.get(name))
+    if not sections:
+        return
     await conn.execute(_statement(sections), {"doc": text}, prepare=True)
     if {"benefits", "moves"} <= set(sections):
         await conn.execute(_statement(("moves",)), {"doc": text}, prepare=True)

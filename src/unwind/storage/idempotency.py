@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -11,6 +12,8 @@ from unwind.storage.database import Connection, to_json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
+    """`key` is empty where the caller sent none: then nothing is remembered."""
+
     principal_id: str
     operation: str
     key: str
@@ -20,8 +23,8 @@ class Key:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAnswer:
     fingerprint: bytes
-    status: int | None
-    body: Mapping[str, Any] | None
+    status: int
+    body: Mapping[str, Any]
 
 
 async def stored_answer(conn: Connection, key: Key) -> StoredAnswer | None:
@@ -32,15 +35,20 @@ async def stored_answer(conn: Connection, key: Key) -> StoredAnswer | None:
     row = await cursor.fetchone()
     if row is None:
         return None
-    body = None if row["body"] is None else orjson.loads(row["body"])
-    return StoredAnswer(fingerprint=row["fingerprint"], status=row["status"], body=body)
+    return StoredAnswer(fingerprint=row["fingerprint"], status=row["status"], body=orjson.loads(row["body"]))
 
 
-async def store_answer(conn: Connection, key: Key, *, status: int, body: Mapping[str, Any]) -> None:
-    await conn.execute(
-        "UPDATE idempotency_keys SET status = %s, body = %s WHERE principal_id = %s AND operation = %s AND key = %s",
-        (status, to_json(body), key.principal_id, key.operation, key.key),
-    )
+def answer_row(key: Key, *, status: int, body: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+    """As `cases.create_cases` takes it; the body keeps its exact text, so that a replay is the same to the byte."""
+    return {
+        "principal_id": key.principal_id,
+        "operation": key.operation,
+        "key": key.key,
+        "fingerprint": key.fingerprint.hex(),
+        "status": status,
+        "body": to_json(body),
+        "created_at": at,
+    }
 
 
 async def forget_old_keys(conn: Connection, *, days: int, keys_max: int) -> int:

@@ -19,8 +19,8 @@ class Reading:
 async def read_for_request(conn: Connection, key: idempotency.Key, order_id: str) -> Reading:
     """One round trip: claim the key, lock the order, read it with its open cases. Locks in their order (`locks.py`)."""
     claimed = await conn.execute(
-        "SELECT claim_and_lock(%s, %s, %s, %s, %s) AS is_first",
-        (key.principal_id, key.operation, key.key, key.fingerprint, order_id),
+        "SELECT claim_and_lock(%s, %s, %s, %s) AS is_first",
+        (key.principal_id, key.operation, key.key, order_id),
         prepare=True,
     )
     read = await conn.execute(orders.READ_ORDER, ([order_id],), prepare=True)

@@ -33,7 +33,6 @@ CATALOG: dict[str, tuple[int, str, str]] = {
     "capture_below_share": (422, "已付金额小于本单应分摊金额", "Less was captured than this order's share"),
     "unknown_event": (422, "未知的事件类型", "Unknown kind of event"),
     "idempotency_mismatch": (422, "同一个幂等键用于不同的请求", "This idempotency key was used for another request"),
-    "idempotency_unfinished": (409, "相同的请求正在处理", "The same request is being handled"),
     "currency_changed": (409, "订单币种不能更改", "The currency of an order cannot change"),
     "lines_changed": (409, "商品行的数量和价格不能更改", "Quantities and prices of an order cannot change"),
     "stock_short": (409, "库存不足", "Not enough stock"),

@@ -43,21 +43,24 @@ CREATE TABLE idempotency_keys (
     operation text NOT NULL,
     key text NOT NULL,
     fingerprint bytea NOT NULL,
-    status integer,
-    body text,
+    status integer NOT NULL,
+    body text NOT NULL,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (principal_id, operation, key)
 );
 CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
 
--- The first step of every request: claim its key (a concurrent twin waits here), then lock the order. True for the first of its key.
-CREATE FUNCTION claim_and_lock(for_principal text, for_operation text, for_key text, for_fingerprint bytea, for_order text)
+-- The first step of every request: take its key (a concurrent twin waits here until we have committed), then lock the order.
+-- True for the first of its key; the answer is stored with everything else that it makes true. Without a key the order's lock is enough.
+CREATE FUNCTION claim_and_lock(for_principal text, for_operation text, for_key text, for_order text)
 RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE is_first boolean;
+DECLARE is_first boolean := true;
 BEGIN
-    INSERT INTO idempotency_keys (principal_id, operation, key, fingerprint, created_at)
-    VALUES (for_principal, for_operation, for_key, for_fingerprint, unwind_now()) ON CONFLICT DO NOTHING;
-    is_first := FOUND;
+    IF for_key <> '' THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(for_principal || chr(10) || for_operation || chr(10) || for_key, 0));
+        is_first := NOT EXISTS (SELECT FROM idempotency_keys
+            WHERE principal_id = for_principal AND operation = for_operation AND key = for_key);
+    END IF;
     PERFORM FROM orders WHERE order_id = for_order FOR NO KEY UPDATE;
     RETURN is_first;
 END $$;
@@ -410,7 +413,7 @@ CREATE TRIGGER stock_moves_append_only BEFORE UPDATE OR DELETE ON stock_moves
 
 CREATE TABLE messages (
     message_id text PRIMARY KEY,
-    case_id text NOT NULL REFERENCES cases,
+    case_id text NOT NULL,
     order_id text NOT NULL,
     audience text NOT NULL,
     channel text NOT NULL,
