@@ -3,8 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from tests.world import World, line, shipment
 
 
@@ -24,7 +22,6 @@ async def answer_task(world: World, case_id: str) -> None:
     await world.run()
 
 
-@pytest.mark.xfail(strict=True, reason="the refund of the plan that was laid back hides the one that was made")
 async def test_a_buyer_is_told_of_a_refund_that_took_two_plans(world: World) -> None:
     order_id, case_id = await unanswered_hold(world)
     await world.pass_time(timedelta(minutes=3))
@@ -39,7 +36,6 @@ async def test_a_buyer_is_told_of_a_refund_that_took_two_plans(world: World) -> 
     assert "refund_done:1" in [row["fact"] for row in rows]
 
 
-@pytest.mark.xfail(strict=True, reason="units that another part holds are taken for free ones in the house")
 async def test_a_parcel_is_recalled_also_while_units_of_its_line_are_held(world: World) -> None:
     """Two units wait in the house for money; the third is on the road and must not be paid for where it is."""
     await world.ask_sandbox("connections/wxpay", {"balance_minor": 0})
@@ -54,7 +50,6 @@ async def test_a_parcel_is_recalled_also_while_units_of_its_line_are_held(world:
     assert legs[0] == {"kind": "recall_parcel"}
 
 
-@pytest.mark.xfail(strict=True, reason="a later case counts units as gone that an earlier one may still give up")
 async def test_an_order_is_not_complete_while_an_earlier_part_may_still_stay(world: World) -> None:
     """L1 waits for its hold, L2 is taken back; then L1 is declined. L1 stays sold, and so do its shipping costs."""
     order_id, first = await unanswered_hold(world, lines=[line("L1"), line("L2")], shipping_minor=500)

@@ -268,7 +268,6 @@ def test_a_person_may_be_asked_whatever_is_unknown() -> None:
     assert (decision.verdict, decision.rule) == (Verdict.REVIEW, "anything")
 
 
-@pytest.mark.xfail(strict=True, reason="the automatic rules do not name amount_minor among the facts they read")
 def test_an_unknown_amount_is_never_automatic() -> None:
     """`amount_minor > 500000` does not hold for "unknown", so over_limit is passed by; what comes after must not be auto."""
     assert POLICY.decide(replace(PLAIN, amount_minor=None)).verdict is Verdict.REVIEW
@@ -307,7 +306,6 @@ def test_the_validator_refuses(what: str) -> None:
 
 
 @pytest.mark.parametrize("call", ["rand(2) == 1", "d('now').isAfter(d('2026-01-01'))"])
-@pytest.mark.xfail(strict=True, reason="only the inputs of decision tables are read for functions of time and chance")
 def test_the_validator_looks_for_chance_everywhere(call: str) -> None:
     with pytest.raises(PolicyInvalid):
         validate(changed_document(only_last(o0=f"{call} ? 'auto' : 'review'")))

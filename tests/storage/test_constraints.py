@@ -190,7 +190,6 @@ async def test_history_is_append_only_even_for_the_owner(world: World) -> None:
                 await world.sql(statement)
 
 
-@pytest.mark.xfail(strict=True, reason="a row trigger does not see TRUNCATE")
 @pytest.mark.parametrize("table", ["case_events", "stock_moves"])
 async def test_history_is_not_emptied_even_by_the_owner(world: World, table: str) -> None:
     """I9."""

@@ -356,7 +356,6 @@ def test_other_findings_do_not_stop_refunds(invariant: str) -> None:
     assert invariant in {"I5", "I7", "I8", "I12", "I13", "I14", "archive"}
 
 
-@pytest.mark.xfail(strict=True, reason="a plan made before the halt still sends its refund after it")
 async def test_a_refund_that_was_planned_before_the_halt_does_not_leave_after_it(world: World) -> None:
     order_id = await world.order(released_stage="picking", wms={"behaviour": "pending_then_cancel", "delay_s": 3_600})
     case_id = (await world.cancel(order_id))["case_id"]

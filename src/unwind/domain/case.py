@@ -81,6 +81,8 @@ class Part:
     quantities: Mapping[LineId, int]
     rule: str
     refund_on: RefundOn
+    is_decided: bool
+    """A person has let it go on."""
     legs: tuple[Leg, ...]
 
 
@@ -107,6 +109,8 @@ class Case:
     is_overdue: bool
     parts: tuple[Part, ...]
     unsent_messages: int
+    is_halted: bool
+    """The merchant's automatic refunds are halted: no planned refund leaves without a person."""
     next_message_at: datetime | None
     told: frozenset[str]
     """Facts the buyer has been told, or is about to be."""

@@ -74,7 +74,7 @@ def next_step(case: Case, now: datetime) -> Step:
     """One step at a time, the most urgent first; WAIT names the moment to look again."""
     executing = [part for part in case.parts if part.state is PartState.EXECUTING]
     for part in executing:
-        blocked = _blocked(part, now)
+        blocked = _blocked(part, now) or (_halted_refund(part) if case.is_halted else None)
         if blocked is not None:
             return Step(need=Need.HAND_OVER, part=part, legs=(blocked,))
     due = tuple(
@@ -105,7 +105,7 @@ def news_of(case: Case) -> frozenset[str]:
     for part in case.parts:
         if part.state not in {PartState.EXECUTING, PartState.DONE} or not part.legs:
             continue
-        refunds = [leg for leg in part.legs if leg.kind is LegKind.REFUND]
+        refunds = [leg for leg in part.legs if leg.kind is LegKind.REFUND and leg.state is not LegState.RELEASED]
         if refunds and all(leg.state is LegState.SUCCEEDED for leg in refunds):
             facts.add(f"refund_done:{part.part_no}")
         elif all(is_performed(leg) for leg in part.legs if leg.kind in GOODS_AND_MONEY):
@@ -132,6 +132,13 @@ def _blocked(part: Part, now: datetime) -> Leg | None:
         if waits and leg.due_at is not None and leg.due_at <= now:
             return leg
     return None
+
+
+def _halted_refund(part: Part) -> Leg | None:
+    """A refund that nobody has decided on by name may not leave while its merchant is halted."""
+    if part.is_decided:
+        return None
+    return next((leg for leg in frontier(part) if leg.kind is LegKind.REFUND and leg.state is LegState.PLANNED), None)
 
 
 def _move(case: Case, executing: list[Part]) -> Event | None:

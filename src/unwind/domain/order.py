@@ -107,6 +107,8 @@ class Line:
     taken_units: int
     """Taken back, or being taken back, by all cases so far."""
     buckets: Mapping[Bucket, int]
+    is_provisional: bool = False
+    """An unfinished part takes units of it back: it may still fall through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

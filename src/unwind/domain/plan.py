@@ -10,7 +10,7 @@ from unwind.domain.case import PartKind, RefundOn
 from unwind.domain.errors import require
 from unwind.domain.legs import RECEIVE_BEFORE_REFUND_RANK, SPECS, LegKind
 from unwind.domain.order import Dependence, Line, LineId, Order, PaymentState, ReturnsAs, Shipment, VirtualState
-from unwind.domain.refund_split import Amounts, split_refund
+from unwind.domain.refund_split import Amounts, completes, split_refund
 from unwind.domain.stage import COMING_BACK, IN_THE_HOUSE, ON_THE_WAY, Stage
 from unwind.domain.stock import Bucket
 
@@ -30,7 +30,7 @@ class PartPlan:
     quantities: Mapping[LineId, int]
     amounts: Amounts
     completes_order: bool
-    """After this part (and those before it) nothing of the order is left."""
+    """With this part nothing of the order is left; what comes back last comes back with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,9 @@ def _loose_units(order: Order, line_id: LineId) -> int:
     """Units of the line that are in no parcel."""
     line = order.line(line_id)
     in_house_parcels = sum(s.quantities.get(line_id, 0) for s in order.shipments if s.stage in IN_THE_HOUSE)
-    return max(0, line.buckets.get(Bucket.RESERVED, 0) + line.buckets.get(Bucket.HELD, 0) - in_house_parcels)
+    in_house = line.buckets.get(Bucket.RESERVED, 0) + line.buckets.get(Bucket.HELD, 0) - in_house_parcels
+    in_parcels = sum(s.quantities.get(line_id, 0) for s in order.shipments)
+    return max(0, min(in_house, free_units(line) - in_parcels))
 
 
 def _subtract(rest: dict[LineId, int], taken: Mapping[LineId, int]) -> None:
@@ -115,7 +117,8 @@ def _price(
     parts: list[PartPlan] = []
     priced = order
     for kind, stage, shipment, quantities in cuts:
-        amounts = split_refund(priced, quantities)
+        amounts = split_refund(priced, quantities, may_complete=len(cuts) == 1)
+        is_last = len(cuts) == 1 and completes(priced, quantities)
         priced = book(priced, quantities, amounts)
         parts.append(
             PartPlan(
@@ -124,7 +127,7 @@ def _price(
                 shipment=shipment,
                 quantities=quantities,
                 amounts=amounts,
-                completes_order=all(free_units(line) == 0 for line in priced.lines),
+                completes_order=is_last,
             )
         )
     return tuple(parts)
@@ -142,6 +145,23 @@ def book(order: Order, quantities: Mapping[LineId, int], amounts: Amounts) -> Or
         order,
         lines=tuple(replace(ln, taken_units=ln.taken_units + quantities.get(ln.line_id, 0)) for ln in order.lines),
         payments=tuple(replace(p, booked_minor=p.booked_minor + booked.get(p.payment_id, 0)) for p in order.payments),
+    )
+
+
+def closing_part(order: Order) -> PartPlan | None:
+    """What is still owed when several parts together have taken everything back: shipping, the last coupons, the order itself.
+
+    None while anything is left of the order, another part could still fall through, or one part did it all.
+    """
+    if order.is_cancelled or not completes(order, {}):
+        return None
+    return PartPlan(
+        kind=PartKind.UNSHIPPED,
+        stage=Stage.NONE,
+        shipment=None,
+        quantities={},
+        amounts=split_refund(order, {}),
+        completes_order=True,
     )
 
 

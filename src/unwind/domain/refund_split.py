@@ -29,39 +29,51 @@ class Amounts:
 
 
 def line_nets(order: Order) -> dict[LineId, int]:
-    """What each line really costs the buyer, in minor units; the shop's frozen allocation of discounts wins over ours."""
+    """What each line really costs the buyer, in minor units.
+
+    The shop's frozen allocation of a discount wins over ours; what it did not allocate is spread over what is left, by value.
+    """
     gross = {line.line_id: line.unit_price_minor * line.quantity for line in order.lines}
     nets = dict(gross)
     for discount in order.discounts:
-        by_line = dict(discount.by_line)
-        if not by_line:
-            by_line = dict(zip(gross, allocate(discount.amount_minor, list(gross.values())), strict=True))
-        for line_id, amount in by_line.items():
+        for line_id, amount in discount.by_line.items():
             nets[line_id] -= amount
+    spread = sum(discount.amount_minor for discount in order.discounts if not discount.by_line)
+    for line_id, amount in zip(nets, allocate(spread, list(nets.values())), strict=True):
+        nets[line_id] -= amount
     ensure(all(net >= 0 for net in nets.values()), "a line is never worth less than nothing")
     return nets
 
 
-def worth_of(order: Order, taken: Mapping[LineId, int]) -> int:
+def worth_of(order: Order, taken: Mapping[LineId, int], *, is_complete: bool) -> int:
     """What the buyer paid for these units. Shipping comes back only with the last unit of the order."""
     nets = line_nets(order)
     worth = sum(nets[line.line_id] * taken.get(line.line_id, 0) // line.quantity for line in order.lines)
-    if all(taken.get(line.line_id, 0) == line.quantity for line in order.lines):
-        worth += order.shipping_minor
-    return worth
+    return worth + (order.shipping_minor if is_complete else 0)
 
 
-def split_refund(order: Order, taking: Mapping[LineId, int]) -> Amounts:
+def completes(order: Order, taking: Mapping[LineId, int]) -> bool:
+    """Whether nothing of the order is left once these units are taken, and no other part could still fall through."""
+    return all(
+        line.taken_units + taking.get(line.line_id, 0) == line.quantity
+        and (line.line_id in taking or not line.is_provisional)
+        for line in order.lines
+    )
+
+
+def split_refund(order: Order, taking: Mapping[LineId, int], *, may_complete: bool = True) -> Amounts:
     """The refund for `taking` on top of everything taken so far, cut over the captured payments of the order.
 
     Each payment gets its largest-remainder share of the whole so far, less what it has already given; a share never goes below zero or
-    above what that payment still holds.
+    above what that payment still holds. `may_complete` is False for parts planned side by side: what comes back with the last
+    unit (shipping) then waits until all of them have ended (`plan.closing_part`).
     """
     taken = {line.line_id: line.taken_units + taking.get(line.line_id, 0) for line in order.lines}
     ensure(all(taken[line.line_id] <= line.quantity for line in order.lines), "more units taken back than ordered")
     captured = [p for p in order.payments if p.state is AttemptState.CAPTURED]
     paid_in = sum(p.share_minor for p in captured)
-    worth_after = min(worth_of(order, taken), paid_in)
+    is_complete = may_complete and completes(order, taking)
+    worth_after = min(worth_of(order, taken, is_complete=is_complete), paid_in)
     booked = sum(p.booked_minor for p in captured)
     now = max(0, worth_after - booked)
     if now == 0:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from unwind.domain.case import Case
-from unwind.domain.legs import LegKind
+from unwind.domain.legs import LegKind, LegState
 from unwind.domain.next_step import news_of
 from unwind.domain.order import Order
 from unwind.domain.outcome import OutcomeKind
@@ -55,7 +55,7 @@ def _params(case: Case, order: Order, fact: str) -> dict[str, object]:
         for part in case.parts
         if part_no and part.part_no == int(part_no)
         for leg in part.legs
-        if leg.kind is LegKind.REFUND
+        if leg.kind is LegKind.REFUND and leg.state is not LegState.RELEASED
     ]
     methods = [p.method for leg in refunds for p in order.payments if p.payment_id == leg.target]
     estimates = [estimate_for(method) for method in dict.fromkeys(methods)]

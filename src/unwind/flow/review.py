@@ -61,7 +61,7 @@ async def hand_over(services: Services, part: Part, leg: Leg, lease: Lease) -> N
         stuck = next(p for p in locked.case.parts if p.part_no == part.part_no)
         if leg.kind in STOPS_GOODS and leg.code.startswith("refused"):
             await _lay_back(conn, locked, stuck)
-        elif leg.state is not LegState.BLOCKED:
+        elif leg.state not in {LegState.BLOCKED, LegState.PLANNED}:
             await cases.set_leg(
                 conn, lease.case_id, leg.leg_no, state=LegState.BLOCKED, next_try_at=None, code=leg.code or rule
             )
@@ -82,6 +82,8 @@ async def hand_over(services: Services, part: Part, leg: Leg, lease: Lease) -> N
 
 def _why(leg: Leg) -> str:
     """The rule a person reads."""
+    if leg.state is LegState.PLANNED:
+        return "merchant_halted"
     if leg.kind is LegKind.HOLD_SHIPMENT:
         return "hold_refused" if leg.code.startswith("refused") else "hold_unanswered"
     if leg.kind is LegKind.RECALL_PARCEL:
@@ -190,7 +192,9 @@ async def _decide_part(conn: Connection, locked: Locked, part: Part, verdict: Ve
         case Choice.APPROVE | Choice.RECALL | Choice.APPROVE_PART:
             require(not has_left or _only_unanswered_hold(part), "legs_unfinished", part=part.part_no)
             if _may_resume(part) and verdict.choice is Choice.APPROVE:
-                await cases.set_part(conn, locked.case.case_id, part.part_no, state=PartState.EXECUTING)
+                await cases.set_part(
+                    conn, locked.case.case_id, part.part_no, state=PartState.EXECUTING, is_decided=True
+                )
                 return
             if part.legs:
                 await _lay_back(conn, locked, part)
@@ -211,7 +215,7 @@ def _may_resume(part: Part) -> bool:
     """The hold came through after all, or only money is to go back: the plan goes on where it stood."""
     states = {leg.state for leg in part.legs}
     if not part.quantities:
-        return states == {LegState.PLANNED}
+        return LegState.PLANNED in states and not states & HAS_LEFT
     return LegState.SUCCEEDED in states and LegState.PLANNED in states and not states & HAS_LEFT
 
 
@@ -229,7 +233,7 @@ async def _retry(conn: Connection, locked: Locked, part: Part) -> None:
             due_at=None,
             code="retried",
         )
-    await cases.set_part(conn, locked.case.case_id, part.part_no, state=PartState.EXECUTING)
+    await cases.set_part(conn, locked.case.case_id, part.part_no, state=PartState.EXECUTING, is_decided=True)
 
 
 async def _lay_back(conn: Connection, locked: Locked, part: Part) -> None:

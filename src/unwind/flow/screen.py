@@ -65,7 +65,7 @@ def _screen_part(
         returned_minor=part.amounts.returned_minor,
         money_is_consistent=facts.money_is_consistent,
     )
-    rule = guarded.rule or _trust(row, guarded.verdict)
+    rule = guarded.rule or _trust(row, guarded.verdict, returned_minor=part.amounts.returned_minor)
     if rule:
         zh, en = GUARD_TEXTS[rule]
         decision = replace(decision, verdict=Verdict.REVIEW, rule=rule, explain_zh=zh, explain_en=en)
@@ -75,12 +75,12 @@ def _screen_part(
     return Screened(part=part, facts=facts, decision=decision)
 
 
-def _trust(row: OrderRow, verdict: Verdict) -> str:
+def _trust(row: OrderRow, verdict: Verdict, *, returned_minor: int) -> str:
     """Shadow and confirm let a person decide what the policy would have done."""
     merchant = row.order.merchant
     if verdict is not Verdict.AUTO:
         return ""
-    if merchant.is_halted:
+    if merchant.is_halted and returned_minor > 0:
         return "merchant_halted"
     return "" if merchant.automation == "auto" else f"automation_{merchant.automation}"
 

@@ -96,8 +96,16 @@ def validate(document: Mapping[str, Any]) -> None:
     for node in document.get("nodes", ()):
         if node.get("type") not in ALLOWED_NODES:
             raise PolicyInvalid(f"node {node.get('name')}: type {node.get('type')} is not allowed")
+        if FORBIDDEN_CALLS.search(json.dumps(_expressions(node))):
+            raise PolicyInvalid(f"node {node.get('name')}: functions of time or chance are not allowed")
         if node["type"] == "decisionTableNode":
             _validate_table(node["name"], node["content"])
+
+
+def _expressions(node: Mapping[str, Any]) -> Any:
+    """Everything of a node that is evaluated, with the texts in quotes taken out: words are no calls."""
+    text = json.dumps(node.get("content"), ensure_ascii=False)
+    return re.sub(r'\\"(?:[^"\\]|\\\\.)*?\\"', "", text)
 
 
 def _validate_table(name: str, table: Mapping[str, Any]) -> None:
@@ -107,11 +115,7 @@ def _validate_table(name: str, table: Mapping[str, Any]) -> None:
     outputs = [column["id"] for column in table["outputs"]]
     rules = table["rules"]
     for rule in rules:
-        cells = [str(rule.get(column, "")) for column in (*inputs, *outputs)]
-        texts = [cell for cell in cells[: len(inputs)] if FORBIDDEN_CALLS.search(cell)]
-        if texts:
-            raise PolicyInvalid(f"table {name}, rule {rule['_id']}: functions of time or chance are not allowed")
-        if not all(cells[len(inputs) :]):
+        if not all(str(rule.get(column, "")) for column in outputs):
             raise PolicyInvalid(f"table {name}, rule {rule['_id']}: an output is empty")
     if not rules or any(str(rules[-1].get(column, "")) for column in inputs):
         raise PolicyInvalid(f"table {name}: the last rule must match everything")

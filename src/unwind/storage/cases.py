@@ -137,6 +137,7 @@ SELECT c.*,
     (SELECT min(next_try_at) FROM messages m WHERE m.case_id = c.case_id AND m.state IN ('due', 'claimed'))
         AS next_message_at,
     (SELECT array_agg(m.fact) FROM messages m WHERE m.case_id = c.case_id AND m.audience = 'buyer') AS told,
+    (SELECT m.halted_at IS NOT NULL FROM merchants m WHERE m.merchant_id = c.merchant_id) AS is_halted,
     unwind_now() AS now,
     (SELECT jsonb_agg(to_jsonb(p) || jsonb_build_object('quantities', (
                 SELECT jsonb_object_agg(l.line_id, l.units) FROM case_lines l
@@ -179,6 +180,7 @@ def to_case(row: Mapping[str, Any]) -> Case:
         is_warned=row["is_warned"],
         is_overdue=row["is_overdue"],
         unsent_messages=row["unsent_messages"],
+        is_halted=row["is_halted"],
         next_message_at=row["next_message_at"],
         told=frozenset(row["told"] or ()),
         parts=tuple(
@@ -190,6 +192,7 @@ def to_case(row: Mapping[str, Any]) -> Case:
                 quantities={LineId(k): v for k, v in (part["quantities"] or {}).items()},
                 rule=part["rule"],
                 refund_on=RefundOn(part["refund_on"]),
+                is_decided=part["is_decided"],
                 legs=tuple(leg for leg in legs if leg.part_no == part["part_no"]),
             )
             for part in row["parts"] or ()
@@ -284,10 +287,15 @@ async def append_events(
     )
 
 
-async def set_part(conn: Connection, case_id: str, part_no: int, *, state: PartState, rule: str | None = None) -> None:
+async def set_part(
+    conn: Connection, case_id: str, part_no: int, *, state: PartState, rule: str | None = None, is_decided: bool = False
+) -> None:
     await conn.execute(
-        "UPDATE case_parts SET state = %s, rule = coalesce(%s, rule) WHERE case_id = %s AND part_no = %s",
-        (state.value, rule, case_id, part_no),
+        """
+        UPDATE case_parts SET state = %s, rule = coalesce(%s, rule), is_decided = is_decided OR %s
+        WHERE case_id = %s AND part_no = %s
+        """,
+        (state.value, rule, is_decided, case_id, part_no),
     )
 
 
@@ -307,7 +315,8 @@ async def plan_part(
     await conn.execute(
         """
         UPDATE case_parts SET kind = %(kind)s, shipment_id = %(shipment_id)s, stage = %(stage)s, refund_on = %(refund_on)s,
-            returned_minor = %(returned_minor)s, completes_order = %(completes_order)s, state = 'executing'
+            returned_minor = %(returned_minor)s, completes_order = %(completes_order)s, state = 'executing',
+            is_decided = true
         WHERE case_id = %(case_id)s AND part_no = %(part_no)s
         """,
         {
@@ -329,6 +338,18 @@ async def plan_part(
         """,
         {"c": case_id},
     )
+
+
+async def add_closing_part(conn: Connection, case_id: str, part_no: int, *, returned_minor: int) -> None:
+    """A part without goods of its own, for what comes back with the whole order."""
+    await conn.execute(
+        """
+        INSERT INTO case_parts (case_id, part_no, kind, state, stage, verdict, rule, refund_on, returned_minor, completes_order)
+        VALUES (%s, %s, 'unshipped', 'executing', 'none', 'auto', 'order_complete', 'recall_confirmed', %s, true)
+        """,
+        (case_id, part_no, returned_minor),
+    )
+    await conn.execute("UPDATE cases SET money_minor = money_minor + %s WHERE case_id = %s", (returned_minor, case_id))
 
 
 async def split_part(

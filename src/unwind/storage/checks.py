@@ -107,7 +107,7 @@ CHECKS: dict[str, tuple[str, str]] = {
         """
         SELECT m.message_id AS subject, c.merchant_id FROM messages m JOIN cases c USING (case_id)
         WHERE m.fact LIKE 'refund_done%' AND EXISTS (
-            SELECT FROM legs g WHERE g.case_id = m.case_id AND g.kind = 'refund' AND g.state <> 'succeeded'
+            SELECT FROM legs g WHERE g.case_id = m.case_id AND g.kind = 'refund' AND g.state NOT IN ('succeeded', 'released')
               AND g.part_no = split_part(m.fact, ':', 2)::integer)
         """,
     ),

@@ -52,6 +52,10 @@ SELECT o.*, unwind_now() AS now,
         FROM shipments s WHERE s.order_id = o.order_id) AS shipments,
     (SELECT jsonb_agg(to_jsonb(b) ORDER BY b.benefit_id) FROM benefits b WHERE b.order_id = o.order_id) AS benefits,
     (SELECT jsonb_object_agg(ol.line_id, ol.case_id) FROM open_lines ol WHERE ol.order_id = o.order_id) AS open_lines,
+    (SELECT jsonb_agg(DISTINCT cl.line_id) FROM case_lines cl JOIN case_parts cp USING (case_id, part_no)
+        WHERE cl.order_id = o.order_id AND cp.state IN ('executing', 'review') AND EXISTS (
+            SELECT FROM legs g WHERE g.case_id = cp.case_id AND g.part_no = cp.part_no
+              AND g.state NOT IN ('succeeded', 'released', 'waived'))) AS provisional,
     (SELECT wrapped_key FROM order_keys k WHERE k.order_id = o.order_id) AS wrapped_key
 FROM orders o WHERE o.order_id = ANY(%s)
 """
@@ -82,6 +86,7 @@ async def read_orders(conn: Connection, order_ids: Sequence[str]) -> list[OrderR
 
 
 def to_order_row(row: Mapping[str, Any]) -> OrderRow:
+    provisional = frozenset(row["provisional"] or ())
     payments = tuple(_payment(p) for p in row["payments"] or ())
     order = Order(
         order_id=OrderId(row["order_id"]),
@@ -97,7 +102,7 @@ def to_order_row(row: Mapping[str, Any]) -> OrderRow:
         revision=row["revision"],
         version=row["version"],
         is_cancelled=row["cancelled_at"] is not None,
-        lines=tuple(_line(ln) for ln in row["lines"] or ()),
+        lines=tuple(_line(ln, provisional) for ln in row["lines"] or ()),
         discounts=tuple(_discount(d) for d in row["discounts"] or ()),
         payments=payments,
         shipments=tuple(_shipment(s) for s in row["shipments"] or ()),
@@ -128,7 +133,7 @@ def _merchant(row: Mapping[str, Any]) -> Merchant:
     )
 
 
-def _line(row: Mapping[str, Any]) -> Line:
+def _line(row: Mapping[str, Any], provisional: frozenset[str]) -> Line:
     traits = row["traits"]
     return Line(
         line_id=LineId(row["line_id"]),
@@ -147,6 +152,7 @@ def _line(row: Mapping[str, Any]) -> Line:
         parent_line_id=row["parent_line_id"],
         taken_units=row["taken_units"],
         buckets={Bucket(name): row[name] for name in BUCKETS},
+        is_provisional=row["line_id"] in provisional,
     )
 
 

@@ -88,7 +88,7 @@ async def buyer_token(services: Wired, caller: Caller, order_id: Id) -> Response
 
 @router.put("/merchants/{merchant_id}", responses=ERRORS)
 async def put_merchant(services: Wired, caller: Caller, merchant_id: Id, body: MerchantIn) -> Response:
-    authorise(caller, Scope.ADMIN)
+    authorise(caller, Scope.ADMIN, merchant_id=merchant_id)
     await order_book.put_merchant(services, {**body.model_dump(), "merchant_id": merchant_id})
     return json_response({"merchant_id": merchant_id})
 
@@ -97,6 +97,7 @@ async def put_merchant(services: Wired, caller: Caller, merchant_id: Id, body: M
 async def put_stock(services: Wired, caller: Caller, body: list[StockIn]) -> Response:
     """Sets the free units of pools of the built-in shop."""
     authorise(caller, Scope.ADMIN)
+    require(caller.merchant_id is None, "forbidden")
     await order_book.put_stock(services, [row.model_dump() for row in body])
     return json_response({"rows": len(body)})
 

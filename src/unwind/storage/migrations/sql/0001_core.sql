@@ -310,6 +310,7 @@ CREATE TABLE case_parts (
     refund_on text NOT NULL,
     returned_minor bigint NOT NULL,
     completes_order boolean NOT NULL,
+    is_decided boolean NOT NULL DEFAULT false,
     PRIMARY KEY (case_id, part_no)
 );
 
@@ -410,6 +411,9 @@ CREATE TRIGGER case_events_append_only BEFORE UPDATE OR DELETE ON case_events
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER stock_moves_append_only BEFORE UPDATE OR DELETE ON stock_moves
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER case_events_kept BEFORE TRUNCATE ON case_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER stock_moves_kept BEFORE TRUNCATE ON stock_moves FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE TABLE messages (
     message_id text PRIMARY KEY,
