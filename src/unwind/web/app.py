@@ -15,6 +15,7 @@ from unwind.domain.errors import Refusal
 from unwind.flow.services import Services
 from unwind.web import board, callbacks, customer, desk, integration, problems
 from unwind.web.access import KeyCache
+from unwind.web.express import Express
 from unwind.web.limits import BodyLimit
 from unwind.web.responses import json_response
 
@@ -39,6 +40,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     app.state.services = services
     app.state.is_demo = is_demo
     app.state.keys = KeyCache()
+    app.add_middleware(Express, method="POST", path="/api/v1/cancellations", handler=customer.ask_to_cancel)
     app.add_middleware(BodyLimit)
     app.add_exception_handler(Refusal, problems.on_refusal)
     app.add_exception_handler(RequestValidationError, problems.on_validation)

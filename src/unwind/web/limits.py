@@ -10,8 +10,8 @@ from unwind.web.problems import problem
 BODY_BYTES_MAX = 1024 * 1024
 
 
-class _TooLarge(Exception):
-    pass
+class TooLargeError(Exception):
+    """More than the limit came in; `BodyLimit` answers."""
 
 
 class BodyLimit:
@@ -37,14 +37,14 @@ class BodyLimit:
             seen += len(message.get("body", b""))
             if seen > BODY_BYTES_MAX:
                 is_too_large = True
-                raise _TooLarge
+                raise TooLargeError
             return message
 
         async def answer(message: Message) -> None:
             if not is_too_large:
                 await send(message)
 
-        with contextlib.suppress(_TooLarge):
+        with contextlib.suppress(TooLargeError):
             await self._app(scope, counted, answer)
         if is_too_large:
             await problem(Request(scope), "body_too_large")(scope, receive, send)

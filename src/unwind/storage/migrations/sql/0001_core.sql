@@ -48,7 +48,7 @@ CREATE TABLE idempotency_keys (
     created_at timestamptz NOT NULL,
     PRIMARY KEY (principal_id, operation, key)
 );
-CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
+CREATE INDEX idempotency_keys_age ON idempotency_keys USING brin (created_at);
 
 -- The first step of every request: take its key (a concurrent twin waits here until we have committed), then lock the order.
 -- True for the first of its key; the answer is stored with everything else that it makes true. Without a key the order's lock is enough.
@@ -223,7 +223,6 @@ CREATE TABLE stock_moves (
 );
 COMMENT ON TABLE stock_moves IS 'the ledger: buckets of a line and the units of a pool are its sums';
 CREATE INDEX stock_moves_by_line ON stock_moves (order_id, line_id);
-CREATE INDEX stock_moves_by_pool ON stock_moves (sku, location, pool);
 
 -- Coupons, points, purchase quotas ---------------------------------------------------------------------------------------------------------
 CREATE TABLE benefit_accounts (
@@ -256,7 +255,7 @@ CREATE TABLE cases (
     order_id text NOT NULL REFERENCES orders,
     merchant_id text NOT NULL,
     parent_case_id text REFERENCES cases,
-    aftermath_key text UNIQUE,
+    aftermath_key text,
     channel text NOT NULL,
     state text NOT NULL,
     version bigint NOT NULL DEFAULT 1,
@@ -294,6 +293,7 @@ COMMENT ON COLUMN cases.answered_at IS 'a person has answered in the present rou
 COMMENT ON COLUMN cases.aftermath_key IS 'what happened afterwards, so that it opens one case only';
 COMMENT ON COLUMN cases.money_minor IS 'what the plan returns, all payments together';
 CREATE INDEX cases_due ON cases (next_check_at) WHERE next_check_at IS NOT NULL;
+CREATE UNIQUE INDEX cases_after ON cases (aftermath_key) WHERE aftermath_key IS NOT NULL;
 CREATE INDEX cases_by_order ON cases (order_id, opened_at);
 CREATE INDEX cases_in_review ON cases (priority DESC, respond_due_at) WHERE state = 'review';
 CREATE SEQUENCE lease_tokens;
