@@ -39,11 +39,14 @@ CLIENTS = 8
 WEB_PROCESSES = 2
 FIRST_PORT = 18431
 SKUS = 500
+PAUSE_S = 2.0
+"""Between the two sides, so that the vacuum and the disk writes of one are not paid by the other."""
 KEY = "uk_bench"
 REASONS = [reason.value for reason in Reason]
 
 FLOOR = """
-CREATE TABLE IF NOT EXISTS floor_orders (order_id integer PRIMARY KEY, sku integer NOT NULL, cancelled_at timestamptz);
+CREATE TABLE IF NOT EXISTS floor_orders (order_id integer PRIMARY KEY, sku integer NOT NULL, cancelled_at timestamptz)
+    WITH (autovacuum_enabled = false);
 CREATE TABLE IF NOT EXISTS floor_stock (sku integer PRIMARY KEY, available integer NOT NULL);
 CREATE TABLE IF NOT EXISTS floor_moves (order_id integer PRIMARY KEY, sku integer NOT NULL, units integer NOT NULL);
 CREATE TABLE IF NOT EXISTS floor_events (order_id integer PRIMARY KEY, at timestamptz NOT NULL, event text NOT NULL);
@@ -86,11 +89,13 @@ def main() -> None:
         asyncio.run(drive(ports, [f"B{i}" for i in range(given.orders * given.rounds, total)]))
         floors, products, medians = [], [], []
         for i in range(given.rounds):
-            floors.append(run_floor(server, given.orders))
             names = [f"B{n}" for n in range(i * given.orders, (i + 1) * given.orders)]
             rate, p50_ms = asyncio.run(drive(ports, names))
             products.append(rate)
             medians.append(p50_ms)
+            time.sleep(PAUSE_S)
+            floors.append(run_floor(server, given.orders))
+            time.sleep(PAUSE_S)
             print(
                 f"round {i + 1}: floor {floors[-1]:7.0f}/s   product {rate:6.0f}/s   1/{floors[-1] / rate:.1f}",
                 flush=True,
