@@ -211,3 +211,23 @@ async def test_callbacks_that_do_not_verify_are_refused(world: World, unchanged:
 
 def test_keys_of_the_tests_are_all_different() -> None:
     assert len(set(KEYS.values())) == len(KEYS)
+
+
+async def test_an_admin_of_one_shop_may_not_touch_another(world: World) -> None:
+    from unwind.storage.principals import upsert_principal
+
+    principal = {
+        "principal_id": "bound",
+        "role": "admin",
+        "scopes": ["admin"],
+        "merchant_id": "shop",
+        "display_name": "b",
+    }
+    async with world.services.database.connection() as conn:
+        await upsert_principal(conn, principal, "uk_bound")
+    before = await everything(world)
+    for path, body, status in (("/api/v1/merchants/other", {"name": "x"}, 404), ("/api/v1/stock", [], 403)):
+        response = await world.call("PUT", path, role="uk_bound", json=body)
+        assert response.status_code == status, response.text
+    assert await everything(world) == before
+    await world.ok("PUT", "/api/v1/merchants/shop", role="uk_bound", json={"name": "mine"})
