@@ -8,6 +8,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox.app import build_app
+from sandbox.dialects.registry import DIALECTS
 from sandbox.settings import Settings
 
 NAMED_SECRET = re.compile(r"([0-9A-Za-z_-]+)=([^=].*)")
@@ -38,6 +39,13 @@ def read_settings(arguments: list[str] | None = None) -> tuple[Settings, int]:
         metavar="[CONNECTION=]SECRET",
         help="for one connection, or for all others; may be repeated",
     )
+    parser.add_argument(
+        "--speak",
+        action="append",
+        default=[],
+        metavar="CONNECTION=PROVIDER",
+        help=f"the format of a connection; one of {', '.join(sorted(DIALECTS))}; may be repeated",
+    )
     parser.add_argument("--time-scale", type=float, default=1.0)
     given = parser.parse_args(arguments)
     named = {match[1]: match[2] for item in given.secret if (match := NAMED_SECRET.fullmatch(item))}
@@ -47,9 +55,18 @@ def read_settings(arguments: list[str] | None = None) -> tuple[Settings, int]:
         callback_url=given.callback_url.rstrip("/"),
         secret=common[-1] if common else "",
         secrets=named,
+        dialects=_read_dialects(parser, given.speak),
         time_scale=given.time_scale,
     )
     return settings, given.port
+
+
+def _read_dialects(parser: argparse.ArgumentParser, items: list[str]) -> dict[str, str]:
+    pairs = [item.partition("=") for item in items]
+    for connection, _, provider in pairs:
+        if not connection or provider not in DIALECTS:
+            parser.error(f"--speak: no provider {provider!r}")
+    return {connection: provider for connection, _, provider in pairs}
 
 
 def main() -> None:

@@ -6,11 +6,15 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
+from sandbox import carrier, payment, shop, warehouse
 from sandbox.answers import RefusalError
 from sandbox.callbacks import Courier
-from sandbox.contract import routes
 from sandbox.control import build_router
+from sandbox.dialects.frame import serve
+from sandbox.dialects.registry import Dialects
+from sandbox.keyring import Keyring
 from sandbox.settings import Settings
 from sandbox.world import World
 
@@ -21,7 +25,15 @@ def build_app(settings: Settings) -> FastAPI:
     Callbacks and later steps run while the application's lifespan is entered; see `running`.
     """
     world = World(settings)
-    courier = Courier(world)
+    keyring = Keyring(world.ledger, settings.make_key)
+    dialects = Dialects(world, keyring)
+    courier = Courier(world, dialects.of)
+    for party in (payment, warehouse, carrier, shop):
+        party.register(world)
+
+    async def speak(request: Request) -> Response:
+        dialect = dialects.of(request.path_params["connection"])
+        return Response(status_code=404) if dialect is None else await serve(world, courier, dialect, request)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -32,10 +44,11 @@ def build_app(settings: Settings) -> FastAPI:
             await courier.stop()
             world.ledger.close()
 
-    app = FastAPI(title="Unwind sandbox", lifespan=lifespan, routes=[*routes(world, courier)])
+    route = Route("/c/{connection}/{path:path}", speak, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    app = FastAPI(title="Unwind sandbox", lifespan=lifespan, routes=[route])
     app.state.world = world
     app.state.courier = courier
-    app.include_router(build_router(world))
+    app.include_router(build_router(world, dialects))
     app.add_exception_handler(RefusalError, _answer_refusal)
     return app
 

@@ -28,7 +28,7 @@ def find_suspicions(world: World) -> list[Finding]:
 
 def _money_moved_twice(world: World) -> Iterator[Finding]:
     rows = world.ledger.all(
-        "SELECT connection, refund_no, count(*) AS times FROM money_moves WHERE amount_minor > 0"
+        "SELECT connection, refund_no, sum(CASE WHEN amount_minor > 0 THEN 1 ELSE -1 END) AS times FROM money_moves"
         " GROUP BY connection, refund_no HAVING times > 1"
     )
     for row in rows:

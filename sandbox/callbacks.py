@@ -1,26 +1,49 @@
-"""The courier: brings events to the other side, again and again, on the contract's schedule."""
+"""The courier: brings events to the other side, again and again, on the provider's schedule and in its format."""
 
 import asyncio
 import contextlib
+import json
 import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import httpx
 
-from sandbox.signing import new_nonce, signature_headers
 from sandbox.world import World
 
-REPEAT_AFTER_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600)
 ANSWER_WITHIN_S = 5.0
-ACCEPTED_STATUS = 204
+NO_ANSWER = 0
 IDLE_S = 5.0
 AT_ONCE_MAX = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One callback as the provider sends it: signed for this very attempt."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    tail: str = ""
+    """What follows the connection in the receiver's path, with its slash."""
+
+
+class Sender(Protocol):
+    """The part of a dialect that the courier needs (dialects/frame.py)."""
+
+    repeat_after_s: tuple[float, ...]
+
+    def letter(self, connection: str, event: Mapping[str, Any]) -> Letter | None: ...
+
+    def is_taken(self, status: int, body: bytes) -> bool: ...
 
 
 class Courier:
     """Lives between `start` and `stop`; what is still waiting then stays in the ledger for the next start."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, sender_of: Callable[[str], Sender | None]) -> None:
         self._world = world
+        self._sender_of = sender_of
         self._wake = asyncio.Event()
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._client: httpx.AsyncClient | None = None
@@ -87,45 +110,47 @@ class Courier:
 
     async def _deliver(self, row: sqlite3.Row) -> None:
         try:
-            statuses = await asyncio.gather(*(self._post(row) for _ in range(row["copies"])))
-            self._book(row, statuses)
+            sender = self._sender_of(row["connection"])
+            answers = await asyncio.gather(*(self._post(row, sender) for _ in range(row["copies"])))
+            self._book(row, sender, answers)
         finally:
             self._under_way.pop(row["event_id"], None)
             self._wake.set()
 
-    async def _post(self, row: sqlite3.Row) -> int:
-        """The receiver's status; 0 when there was no answer."""
+    async def _post(self, row: sqlite3.Row, sender: Sender | None) -> tuple[int, bytes] | None:
+        """The receiver's answer; status 0 when there was none; None where this provider does not tell such a thing."""
+        connection = row["connection"]
+        letter = sender.letter(connection, json.loads(row["body"])) if sender is not None else None
+        if letter is None:
+            return None
         if self._client is None:
-            return 0
-        connection, body = row["connection"], row["body"]
-        secret = self._world.settings.secret_of(connection)
-        if secret is None:
-            return 0
-        headers = signature_headers(secret, now=self._world.now(), nonce=new_nonce(), body=body)
-        url = f"{self._world.settings.callback_url}/callbacks/{connection}"
+            return NO_ANSWER, b""
+        url = f"{self._world.settings.callback_url}/callbacks/{connection}{letter.tail}"
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                response = await self._client.post(
-                    url, content=body, headers={**headers, "Content-Type": "application/json"}
-                )
+                response = await self._client.post(url, content=letter.body, headers=dict(letter.headers))
         except (httpx.HTTPError, OSError):
-            return 0
-        return response.status_code
+            return NO_ANSWER, b""
+        return response.status_code, response.content
 
-    def _book(self, row: sqlite3.Row, statuses: list[int]) -> None:
+    def _book(self, row: sqlite3.Row, sender: Sender | None, answers: list[tuple[int, bytes] | None]) -> None:
+        given = [answer for answer in answers if answer is not None]
+        taken = [status for status, body in given if sender is not None and sender.is_taken(status, body)]
         attempts = row["attempts"] + 1
-        is_accepted = ACCEPTED_STATUS in statuses
         state, due_at = "WAITING", self._world.now()
-        if is_accepted:
+        if sender is None or not given:
+            state = "NOT_TOLD"
+        elif taken:
             state = "DELIVERED"
-        elif attempts > len(REPEAT_AFTER_S):
+        elif attempts > len(sender.repeat_after_s):
             state = "GAVE_UP"
         else:
-            due_at += self._world.scaled(REPEAT_AFTER_S[attempts - 1])
+            due_at += self._world.scaled(sender.repeat_after_s[attempts - 1])
+        last_status = taken[0] if taken else (given[-1][0] if given else NO_ANSWER)
         with self._world.ledger.transaction():
             self._world.ledger.run(
                 "UPDATE callbacks SET state = ?, attempts = ?, due_at = ?, last_status = ? WHERE event_id = ?",
-                *(state, attempts, due_at, ACCEPTED_STATUS if is_accepted else statuses[-1], row["event_id"]),
+                *(state, attempts, due_at, last_status, row["event_id"]),
             )
             self._world.ledger.run(
                 "UPDATE callbacks SET state = 'WAITING', due_at = ? WHERE state = 'HELD' AND connection = ?",

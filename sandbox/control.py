@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from sandbox import assertions, carrier, payment, report, warehouse
 from sandbox import control_bodies as bodies
 from sandbox.answers import RefusalError
-from sandbox.contract import OPERATION_NAMES
+from sandbox.dialects.frame import OPERATIONS
+from sandbox.dialects.registry import Dialects
 from sandbox.faults import NAMES
 from sandbox.world import World
 
@@ -25,12 +26,13 @@ def require_loopback(request: Request) -> None:
         raise HTTPException(403)
 
 
-def build_router(world: World) -> APIRouter:
+def build_router(world: World, dialects: Dialects) -> APIRouter:
     router = APIRouter(prefix="/control", dependencies=[Depends(require_loopback)])
     _add_payment(router, world)
     _add_goods(router, world)
     _add_faults(router, world)
     _add_reading(router, world)
+    _add_settings(router, world, dialects)
     return router
 
 
@@ -179,8 +181,8 @@ def _add_faults(router: APIRouter, world: World) -> None:
         rows = []
         for fault in _as_list(dials):
             _check_faults([fault.fault])
-            if fault.operation not in {*OPERATION_NAMES, "*"}:
-                raise RefusalError(400, "PARAM_ERROR", f"operation: one of {', '.join(OPERATION_NAMES)}")
+            if fault.operation not in {*OPERATIONS, "*"}:
+                raise RefusalError(400, "PARAM_ERROR", f"operation: one of {', '.join(OPERATIONS)}")
             rows.append(
                 (fault.connection, fault.operation, fault.fault, fault.times, fault.seconds, fault.retry_after_s)
             )
@@ -253,3 +255,16 @@ def _add_reading(router: APIRouter, world: World) -> None:
     async def reset() -> dict[str, bool]:
         world.ledger.erase()
         return {"empty": True}
+
+
+def _add_settings(router: APIRouter, world: World, dialects: Dialects) -> None:
+    @router.get("/settings")
+    async def read_settings(request: Request) -> list[dict[str, Any]]:
+        """What the providers hand to the merchant: rows for `connections.json`, keys and secrets included."""
+        rows = []
+        for connection in world.settings.dialects:
+            dialect = dialects.of(connection)
+            if dialect is not None:
+                base_url = f"{str(request.base_url).rstrip('/')}/c/{connection}"
+                rows.append({"connection_id": connection, **dialect.settings(connection, base_url)})
+        return rows

@@ -22,12 +22,10 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import orjson
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from sandbox.answers import Answer, Call, Fault
-from sandbox.signing import new_nonce, signature_headers
+from sandbox.responder import BrokenOffResponse, Responder
 from sandbox.world import CALLBACK_FAULTS, World
 
 TIMEOUT_S = 30.0
@@ -57,43 +55,6 @@ NAMES = (
     *("malformed_body", "bad_signature", "wrong_order_answer", "stays_processing", "reversed_later"),
     *("callback_before_answer", "callback_twice", "callback_50", "callbacks_out_of_order", "callback_never"),
 )
-NUMBER_FIELDS = ("refund_no", "trade_no", "request_id", "message_id", "waybill_no")
-
-
-class BrokenOffResponse(Response):
-    """Announces the whole body, sends a part of it, and breaks the connection."""
-
-    def __init__(self, *args: Any, sent_bytes: int, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.sent_bytes = sent_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        part = bytes(self.body)[: self.sent_bytes]
-        await send({"type": "http.response.body", "body": part, "more_body": True})
-        raise ConnectionResetError("broken off as dialled")
-
-
-class Responder:
-    """Signs answers to one request."""
-
-    def __init__(self, world: World, secret: str, nonce: str) -> None:
-        self._world, self._secret, self._nonce = world, secret, nonce
-
-    def respond(self, answer: Answer) -> Response:
-        return self.respond_raw(answer.status, orjson.dumps(answer.body))
-
-    def respond_raw(self, status: int, body: bytes, *, nonce: str | None = None) -> Response:
-        headers = signature_headers(self._secret, now=self._world.now(), nonce=nonce or self._nonce, body=body)
-        return Response(body, status_code=status, headers=headers, media_type="application/json")
-
-    def break_off(self, answer: Answer | None, *, sent_share: float) -> Response:
-        body = orjson.dumps(answer.body) if answer is not None else b'{"code": "NEVER_SENT"}'
-        status = answer.status if answer is not None else 200
-        whole = self.respond_raw(status, body)
-        broken = BrokenOffResponse(body, status_code=status, sent_bytes=int(len(body) * sent_share))
-        broken.raw_headers = whole.raw_headers
-        return broken
 
 
 def take_fault(world: World, connection: str, operation: str) -> Fault | None:
@@ -156,17 +117,15 @@ async def answer_with_fault(
     match fault.name:
         case "timeout_after_effect" | "timeout_before_effect":
             await _pause(world, fault, TIMEOUT_S)
-            return responder.break_off(None, sent_share=0.0)
+            return BrokenOffResponse(responder.system_error(), sent_share=0.0)
         case "rate_limit" | "rate_limit_bare":
-            response = responder.respond(Answer(status=429, body={"code": "RATE_LIMITED", "message": "slow down"}))
+            response = responder.rate_limited()
             if fault.name == "rate_limit":
                 seconds = RETRY_AFTER_S if fault.retry_after_s is None else fault.retry_after_s
                 response.headers["Retry-After"] = str(seconds)
             return response
         case name if name in ERRORS:
             return _answer_error(responder, ERRORS[name][0])
-        case "reset_mid_answer":
-            return responder.break_off(answer, sent_share=0.5)
         case "slow":
             await _pause(world, fault, SLOW_S)
         case "callback_before_answer":
@@ -181,25 +140,23 @@ async def answer_with_fault(
 
 
 def _disguise(responder: Responder, fault: Fault, answer: Answer) -> Response:
-    body = orjson.dumps(answer.body)
     match fault.name:
         case "malformed_body":
-            return responder.respond_raw(answer.status, body[: len(body) // 2])
+            return responder.respond_malformed(answer)
         case "bad_signature":
-            response = responder.respond(answer)
-            response.headers["X-Signature"] = "0" * 64
-            return response
+            return responder.respond_badly_signed(answer)
         case "wrong_order_answer":
-            other = {name: f"OTHER{answer.body[name]}" for name in NUMBER_FIELDS if name in answer.body}
-            nonce = None if other else new_nonce()  # without a number in the body, only the nonce shows whose it is
-            return responder.respond_raw(answer.status, orjson.dumps({**answer.body, **other}), nonce=nonce)
+            return responder.respond_of_another(answer)
+        case "reset_mid_answer":
+            return BrokenOffResponse(responder.respond(answer), sent_share=0.5)
         case _:
             return responder.respond(answer)
 
 
 def _answer_error(responder: Responder, status: int) -> Response:
+    """500 in the provider's own words; the others as a proxy in between answers."""
     if status == 500:  # noqa: PLR2004
-        return responder.respond(Answer(status=500, body={"code": "SYSTEM_ERROR", "message": "try later"}))
+        return responder.system_error()
     return Response("<html><body>upstream</body></html>", status_code=status, media_type="text/html")
 
 

@@ -59,6 +59,8 @@ CREATE TABLE IF NOT EXISTS calls (
     id INTEGER PRIMARY KEY, connection TEXT, operation TEXT, number TEXT, status INTEGER, code TEXT, fault TEXT,
     at_ns INTEGER);
 CREATE INDEX IF NOT EXISTS calls_of_number ON calls (connection, number);
+CREATE TABLE IF NOT EXISTS keyring (
+    connection TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (connection, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS nonces (
     connection TEXT, nonce TEXT, at REAL, PRIMARY KEY (connection, nonce)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS due (

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import httpx
 
+from sandbox.keyring import make_rsa_key
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -17,6 +19,10 @@ class Settings:
     secret: str = ""
     """Shared by every connection that `secrets` does not name; empty: only named connections exist."""
     secrets: Mapping[str, str] = field(default_factory=dict)
+    dialects: Mapping[str, str] = field(default_factory=dict)
+    """Connection -> provider whose format it speaks (dialects/registry.py); every other one speaks the generic contract."""
+    make_key: Callable[[str], str] = make_rsa_key
+    """Makes private keys, by name; tests hand out the same ones again, since making them takes long."""
     time_scale: float = 1.0
     """Every delay, hold and retry interval is multiplied by it."""
     clock: Callable[[], float] = time.time

@@ -1,5 +1,7 @@
 """A whole world for a test: Unwind's HTTP interface, its worker step by step, and the sandbox with its own ledger."""
 
+import functools
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,6 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from sandbox.app import running
+from sandbox.keyring import make_rsa_key
 from sandbox.settings import Settings as SandboxSettings
 from unwind.bootstrap import wired
 from unwind.domain.access import SCOPES_OF, Role
@@ -24,14 +27,16 @@ from unwind.web.app import build_app
 
 SECRET = "test-secret"
 CONNECTIONS = {
-    "wxpay": ("payment", ""),
-    "alipay": ("payment", ""),
-    "unionpay": ("payment", ""),
-    "wms": ("warehouse", ""),
-    "sf": ("carrier", ""),
-    "sms": ("messages", "sms"),
-    "remote-shop": ("shop", ""),
+    "wxpay": "generic_payment",
+    "alipay": "generic_payment",
+    "unionpay": "generic_payment",
+    "wms": "generic_warehouse",
+    "sf": "generic_carrier",
+    "sms": "generic_messages",
+    "remote-shop": "generic_shop",
 }
+"""The world of most tests speaks the generic contract; a test of a provider names others (`World.open`)."""
+
 KEYS = {role: f"uk_{role}" for role in ("integrator", "agent", "lead", "warehouse", "admin", "auditor")}
 
 
@@ -43,6 +48,22 @@ class Switch(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await httpx.ASGITransport(app=self.app).handle_async_request(request)
+
+
+@functools.cache
+def private_key(name: str) -> str:
+    """The same key for the same name in the whole run."""
+    return make_rsa_key(name)
+
+
+async def read_connections(to_sandbox: httpx.AsyncBaseTransport) -> tuple[ConnectionSettings, ...]:
+    """What the sandbox's providers hand to the merchant, as `connections.json` would hold it."""
+    async with httpx.AsyncClient(transport=to_sandbox, base_url="http://sandbox.test") as client:
+        rows = (await client.get("/control/settings")).json()
+    return tuple(
+        ConnectionSettings(connection_id=row.pop("connection_id"), provider=row.pop("provider"), values=row)
+        for row in rows
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,7 +79,17 @@ class World:
     next_order: int = field(default=0)
 
     @classmethod
-    async def open(cls, stack: AsyncExitStack, *, postgres: EmbeddedPostgres, database: str, folder: Path) -> "World":
+    async def open(
+        cls,
+        stack: AsyncExitStack,
+        *,
+        postgres: EmbeddedPostgres,
+        database: str,
+        folder: Path,
+        speaking: Mapping[str, str] | None = None,
+    ) -> "World":
+        """`speaking`: connection -> provider, instead of or besides the usual ones."""
+        connections = {**CONNECTIONS, **(speaking or {})}
         app_url = postgres.url_for(role="app", database=database)
         to_us, to_sandbox = Switch(), Switch()
         sandbox = await stack.enter_async_context(
@@ -69,6 +100,8 @@ class World:
                     secret=SECRET,
                     time_scale=0.001,
                     callback_transport=to_us,
+                    dialects=connections,
+                    make_key=private_key,
                 )
             )
         )
@@ -79,16 +112,8 @@ class World:
             database_url=app_url,
             database_owner_url=None,
             master_key=bytes(range(32)),
-            connections=tuple(
-                ConnectionSettings(
-                    connection_id=name,
-                    kind=kind,
-                    base_url=f"http://sandbox.test/c/{name}",
-                    secret=SECRET,
-                    channel=channel,
-                )
-                for name, (kind, channel) in CONNECTIONS.items()
-            ),
+            connections=await read_connections(to_sandbox),
+            public_url="http://unwind.test",
             host="127.0.0.1",
             port=0,
             connections_max=20,

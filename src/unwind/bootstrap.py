@@ -2,35 +2,22 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import httpx
+from pydantic import ValidationError
 
-from unwind.adapters import generic
 from unwind.adapters.inbox import InboxNotifier
-from unwind.flow.services import Pace, Services
+from unwind.adapters.provider import Connected, PartyKind, Provider, Surroundings
+from unwind.adapters.registry import PROVIDERS
+from unwind.flow.services import Link, Pace, Services
 from unwind.policy.engine import load_default
-from unwind.ports.callback import CallbackUnverified, News
-from unwind.ports.notifier import Notifier
-from unwind.settings import ConnectionSettings, Settings
+from unwind.settings import ConnectionSettings, Settings, SettingsInvalid
 from unwind.storage.database import Database
 from unwind.storage.privacy import Vault
-
-
-class SignedCallbacks:
-    """The generic contract's callbacks as the port wants them."""
-
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
-
-    def verify(self, headers: Mapping[str, str], raw_body: bytes) -> News:
-        try:
-            event = generic.verify_callback(self._secret, headers, raw_body, time.time())
-        except generic.CallbackRefused as error:
-            raise CallbackUnverified(type(error).__name__) from None
-        return News(event_id=event.event_id, kind=event.type, data=event.data)
 
 
 def pace_of(settings: Settings) -> Pace:
@@ -47,41 +34,79 @@ async def wired(
     settings: Settings, database: Database, *, transport: httpx.AsyncBaseTransport | None = None
 ) -> AsyncIterator[Services]:
     """Services with every configured connection; `transport` replaces the network (replay, tests)."""
-    async with AsyncExitStack() as open_clients:
-        by_kind: dict[str, list[tuple[ConnectionSettings, generic.SignedClient]]] = {}
-        for connection in settings.connections:
-            client = _client(connection, transport)
-            open_clients.push_async_callback(client.aclose)
-            by_kind.setdefault(connection.kind, []).append((connection, client))
-        yield _services(settings, database, by_kind)
+    async with AsyncExitStack() as open_connections:
+        connected: dict[str, tuple[Provider, ConnectionSettings, Connected]] = {}
+        for one in settings.connections:
+            provider = _provider_of(one)
+            made = provider.connect(_checked(provider, one), _surroundings(settings, one, transport))
+            open_connections.push_async_callback(made.close)
+            connected[one.connection_id] = (provider, one, made)
+        yield _services(settings, database, connected)
 
 
 def _services(
-    settings: Settings,
-    database: Database,
-    by_kind: Mapping[str, list[tuple[ConnectionSettings, generic.SignedClient]]],
+    settings: Settings, database: Database, connected: Mapping[str, tuple[Provider, ConnectionSettings, Connected]]
 ) -> Services:
-    notifiers: dict[str, Notifier] = {"inbox": InboxNotifier()}
-    notifiers |= {c.channel: generic.GenericNotifier(client) for c, client in by_kind.get("messages", ())}
+    def parties(kind: PartyKind) -> dict[str, Any]:
+        return {name: made.party for name, (provider, _, made) in connected.items() if provider.kind is kind}
+
+    notifiers = {
+        made.channel: made.party for provider, _, made in connected.values() if provider.kind is PartyKind.MESSAGES
+    }
     return Services(
         database=database,
         policy=load_default(),
         vault=Vault(settings.master_key),
-        gateways={c.connection_id: generic.GenericPaymentGateway(g) for c, g in by_kind.get("payment", ())},
-        warehouses={c.connection_id: generic.GenericWarehouse(g) for c, g in by_kind.get("warehouse", ())},
-        carriers={c.connection_id: generic.GenericCarrier(g) for c, g in by_kind.get("carrier", ())},
-        shops={c.connection_id: generic.GenericShop(g) for c, g in by_kind.get("shop", ())},
-        notifiers=notifiers,
-        verifiers={c.connection_id: SignedCallbacks(c.secret) for c in settings.connections},
+        gateways=parties(PartyKind.PAYMENT),
+        warehouses=parties(PartyKind.WAREHOUSE),
+        carriers=parties(PartyKind.CARRIER),
+        shops=parties(PartyKind.SHOP),
+        notifiers={"inbox": InboxNotifier(), **notifiers},  # type: ignore[dict-item]
+        verifiers={name: made.verifier for name, (_, _, made) in connected.items() if made.verifier is not None},
+        links={
+            name: Link(
+                connection_id=name,
+                provider=provider.name,
+                kind=provider.kind.value,
+                title=provider.title,
+                merchant_id=one.merchant_id,
+                channel=made.channel,
+                probe=made.probe,
+            )
+            for name, (provider, one, made) in connected.items()
+        },
         pace=pace_of(settings),
     )
 
 
-def _client(connection: ConnectionSettings, transport: httpx.AsyncBaseTransport | None) -> generic.SignedClient:
-    return generic.SignedClient(
-        base_url=connection.base_url,
-        secret=connection.secret,
+def _provider_of(one: ConnectionSettings) -> Provider:
+    provider = PROVIDERS.get(one.provider)
+    if provider is None:
+        raise SettingsInvalid(
+            f"connections.json: {one.connection_id}: no provider {one.provider}; there are {', '.join(sorted(PROVIDERS))}"
+        )
+    return provider
+
+
+def _checked(provider: Provider, one: ConnectionSettings) -> Any:
+    """The provider's own settings. The error names fields and what is wrong with them, never a value."""
+    try:
+        return provider.settings.model_validate(dict(one.values))
+    except ValidationError as error:
+        raise SettingsInvalid(f"connections.json: {one.connection_id}: {_in_words(error.errors())}") from None
+
+
+def _in_words(errors: Sequence[Any]) -> str:
+    return "; ".join(f"{'.'.join(str(part) for part in e['loc']) or 'settings'}: {e['msg']}" for e in errors)
+
+
+def _surroundings(
+    settings: Settings, one: ConnectionSettings, transport: httpx.AsyncBaseTransport | None
+) -> Surroundings:
+    return Surroundings(
+        connection_id=one.connection_id,
         clock=time.time,
         nonces=lambda: secrets.token_hex(16),
+        callback_url=f"{settings.public_url}/callbacks/{one.connection_id}" if settings.public_url else "",
         transport=transport,
     )

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,22 +11,22 @@ from pathlib import Path
 from typing import Any
 
 MASTER_KEY_BYTES = 32
+CONNECTION_ID = re.compile(r"[0-9A-Za-z._-]{1,64}")
 
 
 class SettingsInvalid(ValueError):
     """The program refuses to start; the message says what to set."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ConnectionSettings:
-    """One outside party. `kind`: payment, warehouse, carrier, messages or shop."""
+    """One outside party, as `connections.json` names it. The provider's own model checks `values` (`bootstrap.py`); they hold secrets, hence no repr."""
 
     connection_id: str
-    kind: str
-    base_url: str
-    secret: str
-    channel: str = ""
-    """For messages: the channel it carries (sms, webhook)."""
+    provider: str
+    values: Mapping[str, Any]
+    merchant_id: str | None = None
+    """The one merchant whose orders may use it; None: any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,8 @@ class Settings:
     connections_max: int
     pace_scale: float
     """Multiplies every wait between questions to the outside; 1 in production."""
+    public_url: str = ""
+    """How providers reach us from outside; their callbacks go to `{public_url}/callbacks/{connection}`."""
 
 
 def load_settings(environ: Mapping[str, str] | None = None, *, is_demo: bool = False) -> Settings:
@@ -60,6 +63,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, is_demo: bool = F
         port=_integer(env, "UNWIND_PORT", 8080),
         connections_max=_integer(env, "UNWIND_DATABASE_CONNECTIONS", 10),
         pace_scale=float(env.get("UNWIND_PACE", "0.25" if is_demo else "1")),
+        public_url=env.get("UNWIND_PUBLIC_URL", "").rstrip("/"),
     )
 
 
@@ -99,29 +103,52 @@ def _make_demo_key(path: Path) -> str:
 
 
 def _connections(env: Mapping[str, str], home: Path) -> tuple[ConnectionSettings, ...]:
-    """`connections.json` in the data folder: a list of objects; each secret by value, environment variable or file."""
+    """`connections.json` in the data folder: a list of objects. Any value may stand in an environment variable or a file."""
     path = Path(env.get("UNWIND_CONNECTIONS", str(home / "connections.json")))
     if not path.exists():
         return ()
     try:
         rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(
-            ConnectionSettings(
-                connection_id=row["connection_id"],
-                kind=row["kind"],
-                base_url=row["base_url"],
-                secret=_secret(env, row),
-                channel=row.get("channel", ""),
-            )
-            for row in rows
-        )
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise SettingsInvalid(f"connections.json: {type(error).__name__}: {error}") from error
+        found = tuple(_connection(env, row) for row in rows)
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise SettingsInvalid(f"connections.json: {type(error).__name__}: {error}") from None
+    names = [one.connection_id for one in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SettingsInvalid(f"connections.json: {', '.join(twice)} stands there twice")
+    return found
 
 
-def _secret(env: Mapping[str, str], row: Mapping[str, Any]) -> str:
-    if "secret_env" in row:
-        return env[row["secret_env"]]
-    if "secret_file" in row:
-        return Path(row["secret_file"]).read_text(encoding="utf-8").strip()
-    return str(row["secret"])
+def _connection(env: Mapping[str, str], row: Mapping[str, Any]) -> ConnectionSettings:
+    own = {"connection_id", "provider", "merchant_id"}
+    connection_id = str(row["connection_id"])
+    if not CONNECTION_ID.fullmatch(connection_id):
+        raise SettingsInvalid("connections.json: connection_id has 1 to 64 characters of 0-9 A-Z a-z . _ -")
+    return ConnectionSettings(
+        connection_id=connection_id,
+        provider=str(row["provider"]),
+        merchant_id=row.get("merchant_id"),
+        values={
+            name: _resolved(env, value, f"{connection_id}.{name}") for name, value in row.items() if name not in own
+        },
+    )
+
+
+def _resolved(env: Mapping[str, str], value: Any, place: str) -> Any:
+    """The value itself, or what `{"env": ...}` or `{"file": ...}` point at; inside lists and objects too."""
+    match value:
+        case {"env": str(name), **rest} if not rest:
+            if name not in env:
+                raise SettingsInvalid(f"connections.json: {place}: the environment has no {name}")
+            return env[name]
+        case {"file": str(name), **rest} if not rest:
+            try:
+                return Path(name).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsInvalid(f"connections.json: {place}: {name}: {type(error).__name__}") from None
+        case dict():
+            return {key: _resolved(env, one, f"{place}.{key}") for key, one in value.items()}
+        case list():
+            return [_resolved(env, one, place) for one in value]
+        case _:
+            return value

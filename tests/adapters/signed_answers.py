@@ -5,6 +5,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -20,7 +21,13 @@ SECRET = "shared-by-both"
 NOW = 1_800_000_000.0
 
 REFUND = RefundCall(
-    trade_no="T1", refund_no="R1", amount_minor=100, captured_minor=1000, currency="CNY", reason_code="CHANGED_MIND"
+    trade_no="T1",
+    refund_no="R1",
+    numbered_at=datetime.fromtimestamp(NOW, UTC),
+    amount_minor=100,
+    captured_minor=1000,
+    currency="CNY",
+    reason_code="CHANGED_MIND",
 )
 HOLD = HoldCall(request_id="H1", outbound_no="W1", order_id="O1", warehouse_code="SH1", reason_code="CHANGED_MIND")
 PARCEL = ParcelCall(request_id="K1", waybill_no="SF1", order_id="O1", reason_code="CHANGED_MIND")

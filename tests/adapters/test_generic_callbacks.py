@@ -31,7 +31,7 @@ EVENT = {"event_id": "evt_1", "type": "refund.succeeded", "created_at": "2027-01
 def refused(body: Any, *, headers: dict[str, str] | None = None, now: float = NOW) -> str:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(CallbackRefused) as refusal:
-        verify_callback(SECRET, sign(raw, nonce=NONCE) if headers is None else headers, raw, now)
+        verify_callback([SECRET], sign(raw, nonce=NONCE) if headers is None else headers, raw, now)
     assert "SF1" not in str(refusal.value)
     return refusal.value.code
 
@@ -40,7 +40,7 @@ def refused(body: Any, *, headers: dict[str, str] | None = None, now: float = NO
 def test_genuine_events_of_every_type(event_type: str) -> None:
     raw = json.dumps({**EVENT, "type": event_type, "data": {**DATA, "buyer": "王小明"}}).encode()
     headers = {name.lower(): value for name, value in sign(raw, nonce=NONCE).items()}
-    event = verify_callback(SECRET, headers, raw, NOW + 299)
+    event = verify_callback([SECRET], headers, raw, NOW + 299)
     assert (event.event_id, event.type, event.nonce) == ("evt_1", event_type, NONCE)
     assert event.data == {name: DATA[name] for name in FIELDS[event_type]}
     with pytest.raises(TypeError):

@@ -67,7 +67,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     async def receive(scope: Any, receive_part: Any, send: Any) -> None:
         body = (await receive_part())["body"]
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        events.append(verify_callback(SECRET, headers, body, time()))
+        events.append(verify_callback([SECRET], headers, body, time()))
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
@@ -258,7 +258,7 @@ async def test_wrong_secret_is_doubt_not_failure(world: World) -> None:
         secret="another",
         clock=time,
         nonces=lambda: token_hex(16),
-        transport=world.client._http._transport,
+        transport=world.client._outbound._http._transport,
     )
     async with stranger:
         outcome = await GenericPaymentGateway(stranger).refund(REFUND)
@@ -275,7 +275,7 @@ async def test_skewed_clock_is_a_signature_error(world: World) -> None:
         secret=SECRET,
         clock=lambda: time() - 290,
         nonces=lambda: token_hex(16),
-        transport=world.client._http._transport,
+        transport=world.client._outbound._http._transport,
     )
     async with late:
         assert (await GenericPaymentGateway(late).refund(REFUND)).kind is OutcomeKind.SUCCEEDED

@@ -1,6 +1,6 @@
 """What is sold, what is left out and why, and which purchase a cancellation line is about."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -167,6 +167,7 @@ async def test_the_gateway_holds_its_own() -> None:
             amount_minor=amount,
             captured_minor=1000,
             currency="GBP",
+            numbered_at=datetime(2011, 1, 1, tzinfo=UTC),
             reason_code="OTHER",
         )
 

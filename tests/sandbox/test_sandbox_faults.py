@@ -12,7 +12,7 @@ import httpx
 import pytest
 from signed_caller import CONNECTION, SECRET, Caller, Receiver, is_signed
 
-from sandbox.callbacks import REPEAT_AFTER_S
+from sandbox.dialects.generic import REPEAT_AFTER_S
 from sandbox.faults import ERRORS, NAMES
 
 

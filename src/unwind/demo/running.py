@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -27,14 +26,15 @@ from unwind.storage.embedded import EmbeddedPostgres
 from unwind.storage.migrate import migrate
 from unwind.storage.principals import upsert_principal
 
-CONNECTIONS = (
-    ("wxpay", "payment", ""),
-    ("alipay", "payment", ""),
-    ("unionpay", "payment", ""),
-    ("wms", "warehouse", ""),
-    ("sf", "carrier", ""),
-    ("sms", "messages", "sms"),
-)
+CONNECTIONS = {
+    "wxpay": "generic_payment",
+    "alipay": "generic_payment",
+    "unionpay": "generic_payment",
+    "wms": "generic_warehouse",
+    "sf": "generic_carrier",
+    "sms": "generic_messages",
+}
+"""Which provider's format each party of the demo speaks."""
 REQUEST_EVERY_S = 6.0
 REQUESTS_MAX = 120
 READY_S = 60.0
@@ -59,8 +59,7 @@ def run_demo(settings: Settings, *, console: Console, is_fresh: bool) -> None:
         with console.status("bringing the schema up to date"):
             migrate(server.owner_url)
             asyncio.run(_demo_keys(server.app_url))
-        secret = _connections(home, sandbox_port)
-        _run_children(settings, console, secret=secret, sandbox_port=sandbox_port)
+        _run_children(settings, console, sandbox_port=sandbox_port)
     except KeyboardInterrupt:
         console.print("stopped")
     finally:
@@ -83,7 +82,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _run_children(settings: Settings, console: Console, *, secret: str, sandbox_port: int) -> None:
+def _run_children(settings: Settings, console: Console, *, sandbox_port: int) -> None:
     base = f"http://127.0.0.1:{settings.port}"
     children = Children(
         {
@@ -91,21 +90,22 @@ def _run_children(settings: Settings, console: Console, *, secret: str, sandbox_
             "UNWIND_HOME": str(settings.home),
             "UNWIND_PORT": str(settings.port),
             "UNWIND_HOST": "127.0.0.1",
+            "UNWIND_PUBLIC_URL": base,
         }
     )
     try:
         ledger = str(settings.home / "sandbox.sqlite")
-        children.start(
-            "sandbox", "--port", str(sandbox_port), "--ledger", ledger, "--secret", secret, "--callback-url", base
-        )
-        children.start("unwind.cli", "serve")
-        children.start("unwind.cli", "worker")
+        speak = [word for pair in CONNECTIONS.items() for word in ("--speak", "=".join(pair))]
+        children.start("sandbox", "--port", str(sandbox_port), "--ledger", ledger, "--callback-url", base, *speak)
         with (
             httpx.Client(base_url=base, timeout=30) as unwind,
             httpx.Client(base_url=f"http://127.0.0.1:{sandbox_port}", timeout=30) as sandbox,
         ):
-            _wait(unwind, "/ready", console)
             _wait(sandbox, "/control/assertions", console)
+            _write_connections(settings.home, sandbox)
+            children.start("unwind.cli", "serve")
+            children.start("unwind.cli", "worker")
+            _wait(unwind, "/ready", console)
             _fill(unwind, sandbox, console)
         console.print(
             f"[bold green]Unwind 原路 is running: {base}[/bold green]   (sandbox: http://127.0.0.1:{sandbox_port})"
@@ -169,22 +169,8 @@ async def _demo_keys(url: str) -> None:
     await database.close()
 
 
-def _connections(home: Path, sandbox_port: int) -> str:
-    """Writes connections.json for the sandbox; the secret is made once per data folder."""
+def _write_connections(home: Path, sandbox: httpx.Client) -> None:
+    """`connections.json` as the simulated providers hand it out: their addresses, keys and secrets."""
     path = home / "connections.json"
-    secret = secrets.token_hex(16)
-    if path.exists():
-        secret = json.loads(path.read_text(encoding="utf-8"))[0]["secret"]
-    rows = [
-        {
-            "connection_id": name,
-            "kind": kind,
-            "channel": channel,
-            "base_url": f"http://127.0.0.1:{sandbox_port}/c/{name}",
-            "secret": secret,
-        }
-        for name, kind, channel in CONNECTIONS
-    ]
     path.touch(mode=0o600)
-    path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    return secret
+    path.write_text(json.dumps(sandbox.get("/control/settings").json(), indent=1), encoding="utf-8")

@@ -50,6 +50,8 @@ class Outcome:
     amount_minor: int | None = None
     """What the other side says it moved; None where the call moves no money or the answer does not say."""
     retry_after_s: float | None = None
+    alert: str = ""
+    """Why a person should look at the connection (`answer_unverified`, `unknown_code` ...); empty where nobody need."""
     evidence: Mapping[str, str | int] = field(default_factory=dict)
 
 

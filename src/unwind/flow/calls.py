@@ -1,6 +1,7 @@
 """Which outside party a leg speaks to, and what is said. No connector: the leg becomes a task for a person."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from unwind.domain.case import Case, Leg
@@ -44,6 +45,8 @@ class Call:
     order: Order
     number: str
     amount_minor: int
+    numbered_at: datetime | None = None
+    """Of a refund: when its number was given."""
 
     @property
     def payment(self) -> Payment:
@@ -64,21 +67,36 @@ def fixed_number(case: Case, leg: Leg) -> str:
     return request_number(case.case_id, leg.leg_no, leg.kind.value)
 
 
-def party_of(services: Services, call: Call) -> PaymentGateway | Warehouse | Carrier | Shop | None:
-    """The connector of the leg; None where a person has to do it."""
-    order = call.order
+def connection_of(call: Call) -> str:
+    """The connection that the leg's order names for it; empty where a person has to do it."""
     match call.leg.kind:
         case LegKind.REFUND | LegKind.CLOSE_PAYMENT:
-            return services.gateways.get(call.payment.connection)
+            return call.payment.connection
         case LegKind.HOLD_SHIPMENT:
-            return services.warehouses.get(order.merchant.warehouse)
+            return call.order.merchant.warehouse
         case LegKind.VOID_WAYBILL | LegKind.RECALL_PARCEL:
-            shipment = call.shipment
-            return services.carriers.get(shipment.carrier) if shipment is not None else None
+            return call.shipment.carrier if call.shipment is not None else ""
         case LegKind.CANCEL_ORDER | LegKind.AMEND_ORDER:
-            return services.shops.get(order.merchant.shop)
+            return call.order.merchant.shop
         case _:
-            return None
+            return ""
+
+
+def party_of(services: Services, call: Call) -> PaymentGateway | Warehouse | Carrier | Shop | None:
+    """The connector of the leg; None where a person has to do it. A connection of one merchant serves no other."""
+    connection = connection_of(call)
+    link = services.links.get(connection)
+    if link is not None and link.merchant_id not in {None, call.order.merchant.merchant_id}:
+        return None
+    match call.leg.kind:
+        case LegKind.REFUND | LegKind.CLOSE_PAYMENT:
+            return services.gateways.get(connection)
+        case LegKind.HOLD_SHIPMENT:
+            return services.warehouses.get(connection)
+        case LegKind.VOID_WAYBILL | LegKind.RECALL_PARCEL:
+            return services.carriers.get(connection)
+        case _:
+            return services.shops.get(connection)
 
 
 async def send(party: Any, call: Call) -> Outcome:
@@ -122,6 +140,8 @@ async def _close(gateway: PaymentGateway, call: Call) -> Outcome:
         return Outcome(kind=OutcomeKind.UNKNOWN, code=closed.code)
     trade = await gateway.query_trade(call.payment.trade_no)
     match trade.state:
+        case TradeState.UNPAID if closed.state is TradeState.UNPAID:
+            return Outcome(kind=OutcomeKind.SUCCEEDED, code="expires_by_itself")
         case TradeState.CLOSED:
             return Outcome(kind=OutcomeKind.SUCCEEDED, code="closed")
         case TradeState.PAID:
@@ -136,6 +156,7 @@ def _refund(call: Call) -> RefundCall:
     return RefundCall(
         trade_no=call.payment.trade_no,
         refund_no=call.number,
+        numbered_at=call.numbered_at or call.case.opened_at,
         amount_minor=call.amount_minor,
         captured_minor=call.payment.captured_minor,
         currency=call.order.currency,

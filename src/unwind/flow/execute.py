@@ -8,7 +8,7 @@ gets to write, so a worker that slept past its lease cannot undo what another ha
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from unwind.domain.case import Case, Leg, Part
@@ -20,7 +20,7 @@ from unwind.domain.transitions import Event
 from unwind.flow import aftermath, calls, goods
 from unwind.flow.chronicle import record
 from unwind.flow.services import Services
-from unwind.storage import benefits, cases, locks, money, orders, tasks
+from unwind.storage import alerts, benefits, cases, locks, money, orders, tasks
 from unwind.storage.database import Connection
 
 CALL_TIMEOUT_S = 10
@@ -156,11 +156,10 @@ async def _claim(services: Services, leg: Leg, lease: Lease) -> calls.Call | Non
         if calls.party_of(services, call) is None:
             await _open_task(conn, services, locked, fresh)
             return None
-        if not number:
-            claimed = await _give_number(conn, locked, fresh)
-            if claimed is None:
-                return None
-            number = claimed
+        numbered = await _give_number(conn, locked, fresh)
+        if numbered is None:
+            return None
+        number, numbered_at = numbered
         if fresh.state is LegState.PLANNED:
             await cases.set_leg(
                 conn,
@@ -176,18 +175,18 @@ async def _claim(services: Services, leg: Leg, lease: Lease) -> calls.Call | Non
                 Event.LEG_CLAIMED,
                 {"leg": leg.leg_no, "kind": leg.kind, "number": number, "amount_minor": amount},
             )
-        return calls.Call(case=locked.case, leg=fresh, order=locked.order, number=number, amount_minor=amount)
+        return replace(call, number=number, numbered_at=numbered_at)
 
 
-async def _give_number(conn: Connection, locked: Locked, leg: Leg) -> str | None:
-    """The fixed number of the call. None when the gateway's own earlier refund has settled the leg."""
+async def _give_number(conn: Connection, locked: Locked, leg: Leg) -> tuple[str, datetime | None] | None:
+    """The fixed number of the call, and of a refund when it was given. None when the gateway's own earlier refund has settled the leg."""
     if leg.kind is not LegKind.REFUND:
-        return calls.fixed_number(locked.case, leg)
+        return leg.number or calls.fixed_number(locked.case, leg), None
     refund = await money.live_refund(conn, case_id=locked.case.case_id, part_no=leg.part_no, payment_id=leg.target)
     ensure(refund is not None, "a refund leg has its money set aside")
     assert refund is not None  # noqa: S101 - for the type checker; ensured above
     if refund.refund_no:
-        return refund.refund_no
+        return refund.refund_no, refund.numbered_at
     if refund.state == "reserved":
         return await money.number_refund(conn, refund)
     await cases.set_leg(conn, locked.case.case_id, leg.leg_no, state=LegState.SUCCEEDED, code="adopted")
@@ -216,6 +215,14 @@ async def _record(services: Services, call: calls.Call, outcome: Outcome, lease:
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, lease.case_id, token=lease.token)
         await record_outcome(conn, services, locked, call, outcome)
+        if outcome.alert:
+            await alerts.raise_alert(
+                conn,
+                connection=calls.connection_of(call),
+                kind=outcome.alert,
+                code=outcome.code,
+                case_id=lease.case_id,
+            )
 
 
 async def record_outcome(

@@ -13,7 +13,7 @@ from unwind.domain.outcome import TradeState
 from unwind.flow import aftermath
 from unwind.flow.services import Services
 from unwind.ports.callback import News
-from unwind.storage import cases, inbox, locks, money, orders, shipments
+from unwind.storage import alerts, cases, inbox, locks, money, orders, shipments
 from unwind.storage.database import Connection
 
 log = structlog.get_logger()
@@ -24,6 +24,8 @@ async def take_news(services: Services, connection: str, news: News) -> bool:
 
     Raises `unavailable` when the gateway cannot confirm a payment now: unanswered, the sender tells us again.
     """
+    if news.kind == "nothing":
+        return False
     paid_minor = await _confirm_payment(services, connection, news) if news.kind == "trade.paid" else None
     async with services.database.transaction() as conn:
         payment = None
@@ -56,6 +58,13 @@ async def take_news(services: Services, connection: str, news: News) -> bool:
                 parent_case_id=case_id,
             )
     return True
+
+
+async def refuse_news(services: Services, connection: str, *, reason: str) -> None:
+    """A callback that does not verify changes nothing; that it came is worth a look."""
+    log.warning("callback_refused", connection=connection, reason=reason)
+    async with services.database.connection() as conn:
+        await alerts.raise_alert(conn, connection=connection, kind="callback_unverified", code=reason)
 
 
 async def _case_of(conn: Connection, news: News) -> str | None:

@@ -1,6 +1,6 @@
 """What the steps of the story work with: the database, the policy, and the outside parties by connection id."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -9,6 +9,7 @@ from unwind.ports.callback import CallbackVerifier
 from unwind.ports.carrier import Carrier
 from unwind.ports.notifier import Notifier
 from unwind.ports.payment import PaymentGateway
+from unwind.ports.probe import Probe
 from unwind.ports.shop import Shop
 from unwind.ports.warehouse import Warehouse
 from unwind.storage.database import Database
@@ -35,6 +36,19 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A configured connection, as people see it."""
+
+    connection_id: str
+    provider: str
+    kind: str
+    title: str
+    merchant_id: str | None
+    channel: str
+    probe: Callable[[], Awaitable[Probe]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     database: Database
     policy: Policy
@@ -47,4 +61,6 @@ class Services:
     """By channel: inbox, sms, webhook."""
     verifiers: Mapping[str, CallbackVerifier] = field(default_factory=dict)
     """Of callbacks, by connection."""
+    links: Mapping[str, Link] = field(default_factory=dict)
+    """Every connection of `connections.json`, by its id."""
     pace: Pace = field(default_factory=Pace)

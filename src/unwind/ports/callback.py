@@ -10,15 +10,40 @@ class CallbackUnverified(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A callback as it arrived, untouched."""
+
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+    tail: str = ""
+    """What follows the connection in the path: a secret, where a provider does not sign."""
+    peer: str = ""
+    """Address of the sender."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class News:
     event_id: str
     kind: str
-    """`refund.*`, `trade.paid`, `hold.*`, `recall.*`, `parcel.moved` ..."""
+    """`refund.*`, `trade.paid`, `hold.*`, `recall.*`, `parcel.moved`, or `nothing` for a genuine call that tells nothing."""
     data: Mapping[str, str | int]
     """Numbers and codes: trade_no, refund_no, request_id, waybill_no, stage."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackAnswer:
+    """How a provider wants to hear that its callback was taken."""
+
+    status: int = 204
+    body: bytes = b""
+    media_type: str = "text/plain"
+
+
 class CallbackVerifier(Protocol):
-    def verify(self, headers: Mapping[str, str], raw_body: bytes) -> News:
+    accepted: CallbackAnswer
+    """Said after the news are stored, for repeats too. Whatever is not taken is answered with a problem, which no provider takes for a yes."""
+
+    def verify(self, incoming: Incoming) -> tuple[News, ...]:
         """Checks the raw bytes before parsing anything. Raises CallbackUnverified."""
         ...

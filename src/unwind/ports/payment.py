@@ -1,6 +1,7 @@
 """A payment gateway. Every call is safe to repeat with the same number; money is integer minor units."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from unwind.domain.outcome import Outcome, TradeOutcome
@@ -9,16 +10,32 @@ from unwind.domain.outcome import Outcome, TradeOutcome
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundCall:
     trade_no: str
-    """The provider's number of the payment."""
+    """The number of the payment: the merchant's own at WeChat and Alipay, `orderId:txnTime` at UnionPay, the provider's elsewhere."""
     refund_no: str
     """Ours, 30 characters of Base32, fixed before the first call."""
+    numbered_at: datetime
+    """When the number was given, UTC; stored with it. Part of the number where a provider wants a time in it (UnionPay)."""
     amount_minor: int
     captured_minor: int
     currency: str
     reason_code: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PayeeAccount:
+    """Where an abnormal refund goes instead. Passes through once; never stored, never logged (hence no repr)."""
+
+    kind: str
+    """`user_bank_card` or `merchant_bank_card`; only the first has what follows."""
+    bank_type: str = ""
+    account_no: str = ""
+    account_name: str = ""
+
+
 class PaymentGateway(Protocol):
+    spacing_s: float
+    """Least time between two refunds of one payment."""
+
     async def refund(self, call: RefundCall) -> Outcome:
         """PROCESSING or SUCCEEDED when accepted. Time-outs, 5xx and unverifiable answers are UNKNOWN."""
         ...
@@ -28,7 +45,16 @@ class PaymentGateway(Protocol):
         ...
 
     async def close_trade(self, trade_no: str) -> TradeOutcome:
-        """Closes an unpaid trade. PAID when the buyer was faster; NOT_FOUND may still be paid later."""
+        """Closes an unpaid trade. PAID when the buyer was faster; NOT_FOUND may still be paid later.
+
+        UNPAID: the gateway has no way to close; the trade ends by its own time limit.
+        """
         ...
 
     async def query_trade(self, trade_no: str) -> TradeOutcome: ...
+
+
+class PaysElsewhere(Protocol):
+    """A gateway that can send an abnormal refund to another account of the payer, or to the merchant's own."""
+
+    async def refund_elsewhere(self, call: RefundCall, account: PayeeAccount) -> Outcome: ...

@@ -16,6 +16,7 @@ from unwind.ports.payment import RefundCall
 class LedgerGateway:
     """Implements ports.payment.PaymentGateway."""
 
+    spacing_s: float = field(default=0.0, init=False)
     captured_minor: dict[str, int] = field(default_factory=dict)
     """By trade."""
     returned_minor: dict[str, int] = field(default_factory=dict)

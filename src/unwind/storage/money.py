@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from unwind.domain.refund_number import refund_number
@@ -21,6 +22,7 @@ class RefundRow:
     connection: str
     trade_no: str
     captured_minor: int
+    numbered_at: datetime | None
 
 
 async def reserve_refunds(
@@ -103,7 +105,7 @@ async def live_refund(conn: Connection, *, case_id: str, part_no: int, payment_i
     cursor = await conn.execute(
         """
         SELECT r.refund_id, r.payment_id, coalesce(r.refund_no, '') AS refund_no, coalesce(r.n, 0) AS n, r.amount_minor,
-            r.currency, r.state, p.connection, p.trade_no, p.captured_minor
+            r.currency, r.state, r.numbered_at, p.connection, p.trade_no, p.captured_minor
         FROM refunds r JOIN payments p USING (payment_id)
         WHERE r.case_id = %s AND r.part_no = %s AND r.payment_id = %s AND r.state IN ('reserved', 'sent', 'final')
         FOR NO KEY UPDATE OF p
@@ -115,8 +117,8 @@ async def live_refund(conn: Connection, *, case_id: str, part_no: int, payment_i
     return None if row is None else RefundRow(**row)
 
 
-async def number_refund(conn: Connection, refund: RefundRow) -> str:
-    """Gives the refund the next number of its payment, for ever (I2, I3), and books it as sent."""
+async def number_refund(conn: Connection, refund: RefundRow) -> tuple[str, datetime]:
+    """Gives the refund the next number of its payment, for ever (I2, I3), and books it as sent. The number, and when it was given."""
     cursor = await conn.execute(
         """
         UPDATE payments SET last_n = last_n + 1, reserved_minor = reserved_minor - %s, sent_minor = sent_minor + %s
@@ -127,10 +129,16 @@ async def number_refund(conn: Connection, refund: RefundRow) -> str:
     row = await cursor.fetchone()
     n = row["last_n"] if row else 0
     number = refund_number(connection=refund.connection, trade_no=refund.trade_no, n=n)
-    await conn.execute(
-        "UPDATE refunds SET n = %s, refund_no = %s, state = 'sent' WHERE refund_id = %s", (n, number, refund.refund_id)
+    cursor = await conn.execute(
+        """
+        UPDATE refunds SET n = %s, refund_no = %s, state = 'sent', numbered_at = date_trunc('second', unwind_now())
+        WHERE refund_id = %s RETURNING numbered_at
+        """,
+        (n, number, refund.refund_id),
     )
-    return number
+    given = await cursor.fetchone()
+    assert given is not None  # noqa: S101 - the row is locked by its payment
+    return number, given["numbered_at"]
 
 
 async def finish_refund(conn: Connection, refund_id: int) -> None:

@@ -1,6 +1,6 @@
 """The generic signed HTTP contract, version 1 (docs/contracts/generic-http.md): one client, one adapter per party."""
 
-from unwind.adapters.generic.callbacks import CallbackEvent, CallbackRefused, verify_callback
+from unwind.adapters.generic.callbacks import CallbackEvent, CallbackRefused, SignedCallbacks, verify_callback
 from unwind.adapters.generic.carrier import GenericCarrier
 from unwind.adapters.generic.client import SignedClient
 from unwind.adapters.generic.notifier import GenericNotifier
@@ -16,6 +16,7 @@ __all__ = [
     "GenericPaymentGateway",
     "GenericShop",
     "GenericWarehouse",
+    "SignedCallbacks",
     "SignedClient",
     "verify_callback",
 ]

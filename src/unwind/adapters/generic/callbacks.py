@@ -1,6 +1,6 @@
 """Callbacks of the generic contract: genuine, fresh and well-formed, or refused. What they say is believed only after a query."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -8,8 +8,9 @@ from typing import Any
 
 import orjson
 
-from unwind.adapters.generic.fields import Malformed, read_amount, read_currency, read_instant, read_text
+from unwind.adapters.fields import Malformed, read_amount, read_currency, read_instant, read_text
 from unwind.adapters.generic.signing import SignatureInvalid, verify_headers
+from unwind.ports.callback import CallbackAnswer, CallbackUnverified, Incoming, News
 
 BODY_BYTES_MAX = 64_000
 
@@ -55,12 +56,29 @@ class CallbackEvent:
     nonce: str
 
 
-def verify_callback(secret: str, headers: Mapping[str, str], raw_body: bytes, now: float) -> CallbackEvent:
+class SignedCallbacks:
+    """Implements ports.callback.CallbackVerifier. `secrets`: the present one, and its predecessor while both are valid."""
+
+    accepted = CallbackAnswer(status=204)
+
+    def __init__(self, secrets: Sequence[str], clock: Callable[[], float]) -> None:
+        self._secrets = tuple(secrets)
+        self._clock = clock
+
+    def verify(self, incoming: Incoming) -> tuple[News, ...]:
+        try:
+            event = verify_callback(self._secrets, incoming.headers, incoming.body, self._clock())
+        except CallbackRefused as error:
+            raise CallbackUnverified(error.code) from None
+        return (News(event_id=event.event_id, kind=event.type, data=event.data),)
+
+
+def verify_callback(secrets: Sequence[str], headers: Mapping[str, str], raw_body: bytes, now: float) -> CallbackEvent:
     """`now`: Unix seconds. The signature is checked on the raw bytes before anything is parsed."""
     if len(raw_body) > BODY_BYTES_MAX:
         raise CallbackRefused("too_large")
     try:
-        nonce = verify_headers(secret, headers, raw_body, now=now)
+        nonce = verify_headers(secrets, headers, raw_body, now=now)
     except SignatureInvalid as invalid:
         raise CallbackRefused("expired" if invalid.reason == "expired" else "sign_error") from None
     try:

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from unwind.adapters.generic.client import SignedClient, number_in_path
-from unwind.adapters.generic.fields import (
+from unwind.adapters.fields import (
     Malformed,
     read_amount,
     read_answer,
@@ -16,6 +15,7 @@ from unwind.adapters.generic.fields import (
     read_text,
     refuse_if,
 )
+from unwind.adapters.generic.client import SignedClient, number_in_path
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import Stage
 from unwind.ports.carrier import ParcelCall, RouteEvent, Tracking

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from unwind.adapters.generic.client import SignedClient
-from unwind.adapters.generic.fields import (
+from unwind.adapters.fields import (
     read_amount,
     read_answer,
     read_choice,
@@ -14,6 +13,7 @@ from unwind.adapters.generic.fields import (
     read_text,
     refuse_if,
 )
+from unwind.adapters.generic.client import SignedClient
 from unwind.domain.outcome import Outcome, OutcomeKind, TradeOutcome, TradeState
 from unwind.ports.payment import RefundCall
 
@@ -29,6 +29,8 @@ TRADE_STATES: Mapping[str, TradeState] = {**CLOSING_STATES, "UNPAID": TradeState
 
 class GenericPaymentGateway:
     """Implements ports.payment.PaymentGateway."""
+
+    spacing_s = 0.0
 
     def __init__(self, client: SignedClient) -> None:
         self._client = client

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 WINDOW_S = 300
 NONCE_PATTERN = re.compile(r"[0-9A-Za-z_-]{16,64}")
@@ -31,8 +31,8 @@ def sign_headers(secret: str, *, now: float, nonce: str, body: bytes) -> dict[st
     return {"X-Timestamp": timestamp, "X-Nonce": nonce, "X-Signature": signature}
 
 
-def verify_headers(secret: str, headers: Mapping[str, str], body: bytes, *, now: float) -> str:
-    """The nonce of a genuine and fresh message. Header names in any case.
+def verify_headers(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, *, now: float) -> str:
+    """The nonce of a genuine and fresh message, signed with any of `secrets`. Header names in any case.
 
     The signature is compared before the age is looked at, so that a refusal says nothing about the clock to a stranger.
     """
@@ -44,7 +44,8 @@ def verify_headers(secret: str, headers: Mapping[str, str], body: bytes, *, now:
         or not _SIGNATURE_PATTERN.fullmatch(given)
     ):
         raise SignatureInvalid("missing")
-    if not hmac.compare_digest(sign(secret, timestamp=timestamp, nonce=nonce, body=body), given.lower()):
+    expected = [sign(secret, timestamp=timestamp, nonce=nonce, body=body) for secret in secrets]
+    if not any([hmac.compare_digest(one, given.lower()) for one in expected]):  # noqa: C419 - every one is compared, whichever fits
         raise SignatureInvalid("wrong")
     if abs(now - int(timestamp)) > WINDOW_S:
         raise SignatureInvalid("expired")

@@ -1,4 +1,4 @@
-"""Fields of an answer, read with distrust: a wrong type makes the whole answer worthless."""
+"""Fields of an answer, read with distrust: a wrong type makes the whole answer worthless. Shared by every adapter."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ def read_answer(answer: dict[str, Any] | Outcome, reader: Callable[[dict[str, An
     try:
         return reader(answer)
     except Malformed as malformed:
-        log.warning("generic.malformed_answer", field=malformed.name)
+        log.warning("malformed_answer", field=malformed.name)
         return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{malformed.name}")
 
 

@@ -1,0 +1,1 @@
+"""One module per wire format that the outside world speaks; the world behind them is common (frame.py)."""

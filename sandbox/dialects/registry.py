@@ -1,0 +1,28 @@
+"""Every dialect the sandbox can speak, by the provider's name. A new one is added here, and nowhere else (docs/adding-a-provider.md)."""
+
+from sandbox.dialects.frame import Dialect, MakeDialect
+from sandbox.dialects.generic import GenericDialect
+from sandbox.keyring import Keyring
+from sandbox.world import World
+
+
+def _generic(provider: str) -> MakeDialect:
+    return lambda world, keyring: GenericDialect(world, keyring, provider=provider)
+
+
+GENERIC = ("generic_payment", "generic_warehouse", "generic_carrier", "generic_shop", "generic_messages")
+DIALECTS: dict[str, MakeDialect] = {name: _generic(name) for name in GENERIC}
+
+
+class Dialects:
+    """Which connection speaks what. A connection that the settings do not name speaks the generic contract, where it has a secret."""
+
+    def __init__(self, world: World, keyring: Keyring) -> None:
+        self._world = world
+        self._made = {name: make(world, keyring) for name, make in DIALECTS.items()}
+
+    def of(self, connection: str) -> Dialect | None:
+        provider = self._world.settings.dialects.get(connection)
+        if provider is not None:
+            return self._made[provider]
+        return self._made["generic_payment"] if self._world.settings.secret_of(connection) else None

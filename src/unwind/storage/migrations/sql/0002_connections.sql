@@ -1,0 +1,41 @@
+-- Real counterparts: what a number needs besides itself, how connections fare, what somebody should look at.
+
+ALTER TABLE refunds ADD COLUMN numbered_at timestamptz, ADD COLUMN sent_at timestamptz;
+COMMENT ON COLUMN refunds.numbered_at IS 'when the number was given; part of the number where a provider wants a time in it';
+COMMENT ON COLUMN refunds.sent_at IS 'when it was last sent, for the spacing between refunds of one payment';
+CREATE INDEX refunds_sent ON refunds (payment_id, sent_at) WHERE sent_at IS NOT NULL;
+
+CREATE TABLE alerts (
+    alert_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    connection text NOT NULL,
+    kind text NOT NULL,
+    code text NOT NULL,
+    case_id text,
+    first_at timestamptz NOT NULL,
+    last_at timestamptz NOT NULL,
+    times integer NOT NULL DEFAULT 1,
+    closed_at timestamptz,
+    closed_by text
+);
+COMMENT ON TABLE alerts IS 'one open row per connection, kind and code: a broken signature, a code nobody knows, a callback that does not verify';
+COMMENT ON COLUMN alerts.case_id IS 'the last case it happened to';
+CREATE UNIQUE INDEX alerts_open ON alerts (connection, kind, code) WHERE closed_at IS NULL;
+
+CREATE TABLE connection_minutes (
+    connection text NOT NULL,
+    minute timestamptz NOT NULL,
+    calls integer NOT NULL,
+    failed integer NOT NULL,
+    PRIMARY KEY (connection, minute)
+);
+COMMENT ON TABLE connection_minutes IS 'how each connection fares; kept for a day. failed: no answer that can be trusted';
+CREATE INDEX connection_minutes_age ON connection_minutes (minute);
+
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'unwind_app') THEN
+        GRANT SELECT, INSERT, UPDATE ON alerts TO unwind_app;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON connection_minutes TO unwind_app;
+        GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO unwind_app;
+    END IF;
+END $$;

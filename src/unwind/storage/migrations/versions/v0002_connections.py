@@ -1,0 +1,15 @@
+"""Refund numbers with their time, alerts, health of connections."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    sql = (Path(__file__).parent.parent / "sql" / "0002_connections.sql").read_text(encoding="utf-8")
+    connection = op.get_bind().connection.driver_connection
+    assert connection is not None  # noqa: S101 - Alembic runs online only
+    connection.execute(sql)
