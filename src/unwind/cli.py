@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from unwind import __version__
@@ -260,6 +261,62 @@ def key(
     with database(settings) as urls:
         asyncio.run(run())
     console.print(secret)
+
+
+connections_app = typer.Typer(help="The outside parties of connections.json.", no_args_is_help=True)
+app.add_typer(connections_app, name="connections")
+
+
+@connections_app.command("list")
+def list_connections() -> None:
+    """Every connection: its provider, whose orders may use it, and how it fared in the last 15 minutes."""
+    from unwind.storage import connections as counted
+
+    async def run() -> tuple[dict[str, Any], dict[str, Any]]:
+        async with opened(settings, urls) as services, services.database.connection() as conn:
+            return dict(services.links), await counted.health(conn)
+
+    settings = settings_or_exit()
+    with database(settings) as urls:
+        links, health = asyncio.run(run())
+    table = Table("connection", "provider", "", "merchant", "calls", "healthy", "alerts")
+    for name, link in sorted(links.items()):
+        row = health.get(name)
+        calls, failed = (row["calls"], row["failed"]) if row else (0, 0)
+        healthy = f"{100 * (calls - failed) // calls} %" if calls else "–"
+        state = f"[red]{healthy} 已断开 down[/red]" if row and row["is_down"] else healthy
+        alerts = str(row["alerts"]) if row and row["alerts"] else ""
+        table.add_row(name, link.provider, link.title, link.merchant_id or "*", str(calls), state, alerts)
+    console.print(table)
+
+
+@connections_app.command("test")
+def test_connections(
+    connection: Annotated[str | None, typer.Argument(help="One connection; left out: all of them.")] = None,
+) -> None:
+    """Asks each connection about something that does not exist. Exits 1 when one does not answer as it should."""
+
+    async def run() -> dict[str, Any]:
+        async with opened(settings, urls) as services:
+            names = [connection] if connection is not None else sorted(services.links)
+            if any(name not in services.links for name in names):
+                console.print(f"[red]没有这个连接 / no such connection: {connection}[/red]")
+                raise typer.Exit(2)
+            probes = {}
+            for name in track(names, description="testing", console=console, transient=True):
+                probes[name] = await services.links[name].probe()
+            return probes
+
+    settings = settings_or_exit()
+    with database(settings) as urls:
+        probes = asyncio.run(run())
+    table = Table("connection", "result", "code")
+    for name, probe in probes.items():
+        colour = {"ok": "green", "not_probed": "yellow"}.get(probe.result.value, "red")
+        table.add_row(name, f"[{colour}]{probe.result.value}[/{colour}]", probe.code)
+    console.print(table)
+    if any(probe.result.value not in {"ok", "not_probed"} for probe in probes.values()):
+        raise typer.Exit(1)
 
 
 @app.command()

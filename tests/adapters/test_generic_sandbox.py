@@ -30,7 +30,8 @@ from unwind.adapters.generic import (
     SignedClient,
     verify_callback,
 )
-from unwind.domain.outcome import OutcomeKind, TradeState
+from unwind.domain.outcome import Outcome, OutcomeKind, TradeState
+from unwind.ports.carrier import Tracking
 
 CERTAIN = {"rate_limit", "rate_limit_bare"}
 HARMLESS = {"reversed_later", "stays_processing", "callback_before_answer"} | {
@@ -120,6 +121,7 @@ async def test_recall_from_asking_to_the_way_back(world: World) -> None:
     proven = await carrier.query_recall(PARCEL)
     assert (proven.kind, proven.evidence["fee_minor"]) == (OutcomeKind.SUCCEEDED, 1200)
     tracking = await carrier.track("SF1")
+    assert isinstance(tracking, Tracking)
     assert tracking is not None
     assert tracking.return_waybill_no == proven.evidence["return_waybill_no"]
     assert [event.stage for event in tracking.events] == ["returning"]
@@ -231,8 +233,10 @@ async def test_a_bad_day_moves_every_refund_exactly_once(world: World) -> None:
 async def test_slow_track_is_none_and_then_there(world: World) -> None:
     await world.control("/faults", {"fault": "slow", "operation": "carrier.track", "seconds": 5_000})
     carrier = GenericCarrier(world.client)
-    assert await carrier.track("SF1") is None
-    assert await carrier.track("SF1") is not None
+    late = await carrier.track("SF1")
+    assert isinstance(late, Outcome)
+    assert late.kind is OutcomeKind.UNKNOWN
+    assert isinstance(await carrier.track("SF1"), Tracking)
 
 
 async def test_reversed_refund_is_told_and_found(world: World) -> None:

@@ -18,6 +18,7 @@ from unwind.adapters.generic import (
 )
 from unwind.adapters.inbox import InboxNotifier
 from unwind.domain.outcome import Outcome, OutcomeKind, TradeOutcome, TradeState
+from unwind.ports.carrier import Tracking
 
 ACCEPTED = {
     "refund_no": "R1",
@@ -321,7 +322,7 @@ async def test_recall_never_asked() -> None:
         assert (await carrier.query_recall(PARCEL)).kind is OutcomeKind.NOT_FOUND
         assert (await carrier.recall(PARCEL)).kind is OutcomeKind.UNKNOWN
         assert (await carrier.void_waybill(PARCEL)).kind is OutcomeKind.UNKNOWN
-        assert await carrier.track("SF1") is None
+        assert isinstance(await carrier.track("SF1"), Outcome)
 
 
 TRACK = {
@@ -338,7 +339,7 @@ TRACK = {
 async def test_track() -> None:
     async with make_client(answering(200, TRACK)) as client:
         tracking = await GenericCarrier(client).track("SF1")
-    assert tracking is not None
+        assert isinstance(tracking, Tracking)
     assert [event.stage for event in tracking.events] == ["handed_over", "in_transit"]
     assert tracking.events[1].place == "杭州转运中心"
     assert tracking.fed_at == datetime(2027, 1, 15, 2, 5, tzinfo=UTC)
@@ -359,7 +360,9 @@ async def test_track() -> None:
 )
 async def test_tracks_that_make_no_sense_are_none(change: dict[str, object]) -> None:
     async with make_client(answering(200, {**TRACK, **change})) as client:
-        assert await GenericCarrier(client).track("SF1") is None
+        answer = await GenericCarrier(client).track("SF1")
+        assert isinstance(answer, Outcome)
+        assert answer.kind is OutcomeKind.UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -147,10 +147,9 @@ class Outbound:
         return Outcome(kind=kind, code=code, retry_after_s=retry_after_s, alert=alert, evidence=evidence)
 
     def unverified(self, what: str, reason: str, *, http_status: int) -> Outcome:
-        """An answer whose signature does not hold is no answer, and somebody should look why."""
-        return self.trouble(
-            what, OutcomeKind.UNKNOWN, f"unverified:{reason}", alert="answer_unverified", http_status=http_status
-        )
+        """An answer whose signature does not hold is no answer, and somebody should look why; unless a proxy in between has failed."""
+        alert = "" if http_status >= httpx.codes.INTERNAL_SERVER_ERROR else "answer_unverified"
+        return self.trouble(what, OutcomeKind.UNKNOWN, f"unverified:{reason}", alert=alert, http_status=http_status)
 
     def unknown_code(self, what: str, code: str, *, http_status: int) -> Outcome:
         """A code that no table of ours knows: in doubt, and somebody should look."""

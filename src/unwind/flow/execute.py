@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from unwind.domain.case import Case, Leg, Part
 from unwind.domain.errors import Refusal, ensure
@@ -19,11 +20,14 @@ from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.transitions import Event
 from unwind.flow import aftermath, calls, goods
 from unwind.flow.chronicle import record
+from unwind.flow.health import is_answer
 from unwind.flow.services import Services
 from unwind.storage import alerts, benefits, cases, locks, money, orders, tasks
 from unwind.storage.database import Connection
 
 CALL_TIMEOUT_S = 10
+CAN_WAIT = frozenset({LegKind.REFUND, LegKind.CLOSE_PAYMENT, LegKind.CANCEL_ORDER, LegKind.AMEND_ORDER})
+"""Money and the shop wait for a connection that is down; goods do not."""
 NUMBERS_MAX = 5
 """Dead numbers in a row before a person looks."""
 
@@ -132,7 +136,8 @@ async def _carry_out(services: Services, leg: Leg, lease: Lease) -> None:
             outcome = await _ask_then_send(party, call)
     except TimeoutError:
         outcome = Outcome(kind=OutcomeKind.UNKNOWN, code="timeout")
-    await _record(services, call, outcome, lease)
+    now = await _record(services, call, outcome, lease)
+    await services.health.note(services.database, calls.connection_of(call), outcome, subject=lease.case_id, now=now)
 
 
 async def _ask_then_send(party: object, call: calls.Call) -> Outcome:
@@ -156,11 +161,17 @@ async def _claim(services: Services, leg: Leg, lease: Lease) -> calls.Call | Non
         if calls.party_of(services, call) is None:
             await _open_task(conn, services, locked, fresh)
             return None
+        later = await _not_before(conn, services, locked, call)
+        if later is not None:
+            await _park(conn, locked, fresh, **later)
+            return None
         numbered = await _give_number(conn, locked, fresh)
         if numbered is None:
             return None
         number, numbered_at = numbered
         if fresh.state is LegState.PLANNED:
+            if fresh.kind is LegKind.REFUND:
+                await money.mark_sent(conn, number)
             await cases.set_leg(
                 conn,
                 lease.case_id,
@@ -176,6 +187,48 @@ async def _claim(services: Services, leg: Leg, lease: Lease) -> calls.Call | Non
                 {"leg": leg.leg_no, "kind": leg.kind, "number": number, "amount_minor": amount},
             )
         return replace(call, number=number, numbered_at=numbered_at)
+
+
+async def _not_before(conn: Connection, services: Services, locked: Locked, call: calls.Call) -> dict[str, Any] | None:
+    """When the call may go, and why not now: its connection is down, or a refund of the same payment has just left.
+
+    Goods do not wait for a connection: their clocks are short, and a person is asked when they strike.
+    """
+    leg = call.leg
+    if leg.kind in CAN_WAIT and not _has_waited_long(services, locked, leg):
+        until = services.health.waits_until(calls.connection_of(call), locked.now)
+        if until is not None:
+            return {"until": until, "code": "connection_down"}
+    if leg.kind is LegKind.REFUND and leg.state is LegState.PLANNED:
+        gateway = services.gateways[call.payment.connection]
+        last = await money.last_sent_at(conn, leg.target)
+        until = None if last is None else last + timedelta(seconds=gateway.spacing_s)
+        if until is not None and until > locked.now:
+            return {"until": until, "code": "spaced"}
+    return None
+
+
+def _has_waited_long(services: Services, locked: Locked, leg: Leg) -> bool:
+    since = leg.evidence.get("parked_at")
+    return since is not None and locked.now - datetime.fromisoformat(str(since)) > services.pace.parked
+
+
+async def _park(conn: Connection, locked: Locked, leg: Leg, *, until: datetime, code: str) -> None:
+    """The leg stays as it is and is looked at later; patience with a doubt begins anew once it can be asked again."""
+    parked_at = leg.evidence.get("parked_at") or locked.now.isoformat()
+    await cases.set_leg(
+        conn,
+        locked.case.case_id,
+        leg.leg_no,
+        next_try_at=until,
+        due_at=None,
+        code=code,
+        evidence={**leg.evidence, "parked_at": parked_at} if code == "connection_down" else dict(leg.evidence),
+    )
+    if leg.code != code:
+        await note(
+            conn, locked, Event.LEG_RECORDED, {"leg": leg.leg_no, "kind": leg.kind, "state": leg.state, "code": code}
+        )
 
 
 async def _give_number(conn: Connection, locked: Locked, leg: Leg) -> tuple[str, datetime | None] | None:
@@ -210,8 +263,8 @@ async def _open_task(conn: Connection, services: Services, locked: Locked, leg: 
     )
 
 
-async def _record(services: Services, call: calls.Call, outcome: Outcome, lease: Lease) -> None:
-    """Writes what came of a call, with everything that follows from it, in one fenced transaction."""
+async def _record(services: Services, call: calls.Call, outcome: Outcome, lease: Lease) -> datetime:
+    """Writes what came of a call, with everything that follows from it, in one fenced transaction. Returns when."""
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, lease.case_id, token=lease.token)
         await record_outcome(conn, services, locked, call, outcome)
@@ -223,6 +276,7 @@ async def _record(services: Services, call: calls.Call, outcome: Outcome, lease:
                 code=outcome.code,
                 case_id=lease.case_id,
             )
+        return locked.now
 
 
 async def record_outcome(
@@ -244,8 +298,10 @@ async def record_outcome(
     if outcome.retry_after_s is not None:
         delay = max(delay, timedelta(seconds=outcome.retry_after_s))
     due_at = leg.due_at
-    if state is not leg.state and waits:
+    if waits and (state is not leg.state or due_at is None):
         due_at = locked.now + _patience(services, locked.order, leg, state)
+    is_answered = is_answer(outcome)
+    evidence = {name: value for name, value in leg.evidence.items() if name != "parked_at" or not is_answered}
     await cases.set_leg(
         conn,
         locked.case.case_id,
@@ -256,7 +312,7 @@ async def record_outcome(
         due_at=due_at if waits else None,
         code=code,
         evidence={
-            **leg.evidence,
+            **evidence,
             **outcome.evidence,
             **({"reference": outcome.reference} if outcome.reference else {}),
         },

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from unwind.domain.order import Shipment
+from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import COMING_BACK, ON_THE_WAY, Stage
 from unwind.flow.execute import Lease
 from unwind.flow.services import Services
@@ -29,7 +30,10 @@ async def look_at_parcels(services: Services, lease: Lease) -> bool:
         is_fresh = tracked_at is not None and (row.now - tracked_at).total_seconds() < LOOKS_LAST_S
         if carrier is None or is_fresh or not shipment.waybill_no:
             continue
-        tracking = await carrier.track(shipment.waybill_no)
+        answer = await carrier.track(shipment.waybill_no)
+        tracking = None if isinstance(answer, Outcome) else answer
+        heard = answer if isinstance(answer, Outcome) else Outcome(kind=OutcomeKind.SUCCEEDED)
+        await services.health.note(services.database, shipment.carrier, heard, subject=lease.case_id, now=row.now)
         async with services.database.transaction() as conn:
             await locks.lock_order(conn, row.order.order_id)
             await locks.lock_case(conn, lease.case_id, lease_token=lease.token)

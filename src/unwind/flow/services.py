@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from unwind.flow.health import Health
 from unwind.policy.engine import Policy
 from unwind.ports.callback import CallbackVerifier
 from unwind.ports.carrier import Carrier
@@ -27,6 +28,8 @@ class Pace:
     gateway: timedelta = timedelta(days=3)
     """An accepted refund that is not final goes to a person after this."""
     carrier: timedelta = timedelta(days=7)
+    parked: timedelta = timedelta(hours=2)
+    """So long money and the shop wait for a connection that is down before it is tried all the same, and a person hears of it."""
     task: timedelta = timedelta(hours=24)
     """A task for a warehouse or merchant without a connector."""
 
@@ -63,4 +66,5 @@ class Services:
     """Of callbacks, by connection."""
     links: Mapping[str, Link] = field(default_factory=dict)
     """Every connection of `connections.json`, by its id."""
+    health: Health = field(default_factory=Health)
     pace: Pace = field(default_factory=Pace)

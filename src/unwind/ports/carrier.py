@@ -51,6 +51,6 @@ class Carrier(Protocol):
         REFUSED with `evidence["stage"]` when it was delivered first or the recall failed; NOT_FOUND if never asked."""
         ...
 
-    async def track(self, waybill_no: str) -> Tracking | None:
-        """None when the carrier cannot be reached now or knows nothing."""
+    async def track(self, waybill_no: str) -> Tracking | Outcome:
+        """An Outcome when there is no route: NOT_FOUND where the carrier knows nothing, otherwise what became of the call."""
         ...

@@ -36,3 +36,11 @@ async def close_alert(conn: Connection, alert_id: int, *, by: str) -> bool:
         (by, alert_id),
     )
     return cursor.rowcount == 1
+
+
+async def close_alerts_of(conn: Connection, connection: str, *, kind: str, by: str) -> None:
+    """What the alert was about has ended by itself."""
+    await conn.execute(
+        "UPDATE alerts SET closed_at = unwind_now(), closed_by = %s WHERE connection = %s AND kind = %s AND closed_at IS NULL",
+        (by, connection, kind),
+    )

@@ -141,6 +141,20 @@ async def number_refund(conn: Connection, refund: RefundRow) -> tuple[str, datet
     return number, given["numbered_at"]
 
 
+async def mark_sent(conn: Connection, refund_no: str) -> None:
+    await conn.execute("UPDATE refunds SET sent_at = unwind_now() WHERE refund_no = %s", (refund_no,))
+
+
+async def last_sent_at(conn: Connection, payment_id: str) -> datetime | None:
+    """When a refund of this payment last left, for whichever case. Locks the payment, so that two cannot leave at once."""
+    await conn.execute("SELECT FROM payments WHERE payment_id = %s FOR NO KEY UPDATE", (payment_id,))
+    cursor = await conn.execute(
+        "SELECT max(sent_at) AS at FROM refunds WHERE payment_id = %s AND sent_at IS NOT NULL", (payment_id,)
+    )
+    row = await cursor.fetchone()
+    return row["at"] if row else None
+
+
 async def finish_refund(conn: Connection, refund_id: int) -> None:
     """The gateway's final word: the money is with the buyer."""
     await conn.execute(

@@ -16,9 +16,10 @@ from unwind.flow.archive import anchor_archived
 from unwind.flow.run import work_once
 from unwind.flow.services import Services
 from unwind.flow.timeout import close_unpaid
-from unwind.storage import idempotency
+from unwind.storage import connections, idempotency
 
 POLL_S = 0.25
+HEALTH_S = 5.0
 HOUSEKEEPING_S = 60.0
 CHECKUP_S = 300.0
 KEYS_KEPT_DAYS = 7
@@ -32,6 +33,7 @@ async def run_forever(services: Services, stop: asyncio.Event) -> None:
     await asyncio.gather(
         _repeat("cases", POLL_S, stop, lambda: _cases(services)),
         _repeat("unpaid", POLL_S, stop, lambda: _unpaid(services)),
+        _repeat("health", HEALTH_S, stop, lambda: _health(services)),
         _repeat("housekeeping", HOUSEKEEPING_S, stop, lambda: _housekeeping(services)),
         _repeat("checkup", CHECKUP_S, stop, lambda: halt_broken_merchants(services)),
     )
@@ -45,9 +47,15 @@ async def _unpaid(services: Services) -> bool:
     return await close_unpaid(services) > 0
 
 
+async def _health(services: Services) -> bool:
+    await services.health.store(services.database)
+    return False
+
+
 async def _housekeeping(services: Services) -> bool:
     async with services.database.connection() as conn:
         await idempotency.forget_old_keys(conn, days=KEYS_KEPT_DAYS, keys_max=KEYS_PER_ROUND)
+        await connections.forget_old_minutes(conn)
     return await anchor_archived(services) > 0
 
 

@@ -65,14 +65,14 @@ class GenericCarrier:
         )
         return read_answer(answer, _read_recall)
 
-    async def track(self, waybill_no: str) -> Tracking | None:
-        answer = await self._client.call(_path(waybill_no, "track"), {})
+    async def track(self, waybill_no: str) -> Tracking | Outcome:
+        answer = await self._client.call(_path(waybill_no, "track"), {}, not_found=OutcomeKind.NOT_FOUND)
         if isinstance(answer, Outcome):
-            return None
+            return answer
         try:
             return _read_tracking(answer, waybill_no)
-        except Malformed:
-            return None
+        except Malformed as malformed:
+            return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{malformed.name}")
 
 
 def _path(waybill_no: str, verb: str) -> str:
