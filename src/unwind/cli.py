@@ -302,10 +302,8 @@ def test_connections(
             if any(name not in services.links for name in names):
                 console.print(f"[red]没有这个连接 / no such connection: {connection}[/red]")
                 raise typer.Exit(2)
-            probes = {}
-            for name in track(names, description="testing", console=console, transient=True):
-                probes[name] = await services.links[name].probe()
-            return probes
+            shown = track(names, description="testing", console=console, transient=True)
+            return {name: await services.links[name].probe() for name in shown}
 
     settings = settings_or_exit()
     with database(settings) as urls:
