@@ -291,7 +291,7 @@ def list_connections() -> None:
 
 
 @connections_app.command("test")
-def test_connections(
+def probe_connections(
     connection: Annotated[str | None, typer.Argument(help="One connection; left out: all of them.")] = None,
 ) -> None:
     """Asks each connection about something that does not exist. Exits 1 when one does not answer as it should."""
