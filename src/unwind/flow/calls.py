@@ -103,7 +103,7 @@ async def send(party: Any, call: Call) -> Outcome:
     """Says it. The number was stored and committed before."""
     match call.leg.kind:
         case LegKind.REFUND:
-            return await _gateway(party).refund(_refund(call))
+            return await _gateway(party).refund(refund_call(call))
         case LegKind.CLOSE_PAYMENT:
             return await _close(_gateway(party), call)
         case LegKind.HOLD_SHIPMENT:
@@ -120,7 +120,7 @@ async def query(party: Any, call: Call) -> Outcome:
     """Asks what became of it, by our own number."""
     match call.leg.kind:
         case LegKind.REFUND:
-            return await _gateway(party).query_refund(_refund(call))
+            return await _gateway(party).query_refund(refund_call(call))
         case LegKind.CLOSE_PAYMENT:
             return await _close(_gateway(party), call)
         case LegKind.HOLD_SHIPMENT:
@@ -152,7 +152,7 @@ async def _close(gateway: PaymentGateway, call: Call) -> Outcome:
             return Outcome(kind=OutcomeKind.UNKNOWN, code=trade.code or trade.state.value)
 
 
-def _refund(call: Call) -> RefundCall:
+def refund_call(call: Call) -> RefundCall:
     return RefundCall(
         trade_no=call.payment.trade_no,
         refund_no=call.number,

@@ -315,6 +315,7 @@ async def record_outcome(
             **evidence,
             **outcome.evidence,
             **({"reference": outcome.reference} if outcome.reference else {}),
+            **({"blocked_at": locked.now.isoformat()} if state is LegState.BLOCKED else {}),
         },
     )
     if state is not leg.state or code != leg.code:

@@ -63,7 +63,13 @@ async def hand_over(services: Services, part: Part, leg: Leg, lease: Lease) -> N
             await _lay_back(conn, locked, stuck)
         elif leg.state not in {LegState.BLOCKED, LegState.PLANNED}:
             await cases.set_leg(
-                conn, lease.case_id, leg.leg_no, state=LegState.BLOCKED, next_try_at=None, code=leg.code or rule
+                conn,
+                lease.case_id,
+                leg.leg_no,
+                state=LegState.BLOCKED,
+                next_try_at=None,
+                code=leg.code or rule,
+                evidence={**leg.evidence, "blocked_at": locked.now.isoformat()},
             )
         await cases.set_part(conn, lease.case_id, part.part_no, state=PartState.REVIEW, rule=rule)
         clock = respond_clock(opened_at=locked.now, is_urgent=False)

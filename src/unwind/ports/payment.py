@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from unwind.domain.outcome import Outcome, TradeOutcome
 
@@ -54,6 +54,7 @@ class PaymentGateway(Protocol):
     async def query_trade(self, trade_no: str) -> TradeOutcome: ...
 
 
+@runtime_checkable
 class PaysElsewhere(Protocol):
     """A gateway that can send an abnormal refund to another account of the payer, or to the merchant's own."""
 

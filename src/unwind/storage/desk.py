@@ -66,3 +66,19 @@ async def tasks_of_case(conn: Connection, case_id: str) -> list[dict[str, Any]]:
 async def order_row(conn: Connection, order_id: str) -> dict[str, Any] | None:
     cursor = await conn.execute("SELECT * FROM orders WHERE order_id = %s", (order_id,))
     return await cursor.fetchone()
+
+
+async def refund_exceptions(conn: Connection, *, merchant_id: str | None, refunds_max: int) -> list[dict[str, Any]]:
+    """Refund legs that cannot go on without a person, the longest waiting first."""
+    cursor = await conn.execute(
+        """
+        SELECT c.case_id, c.order_id, c.merchant_id, c.version AS case_version, o.version AS order_version, o.currency, g.leg_no,
+            g.target AS payment_id, p.connection, p.method, g.number AS refund_no, g.amount_minor, g.code,
+            coalesce((g.evidence->>'blocked_at')::timestamptz, c.opened_at) AS blocked_at, unwind_now() AS now
+        FROM legs g JOIN cases c USING (case_id) JOIN orders o USING (order_id) JOIN payments p ON p.payment_id = g.target
+        WHERE g.kind = 'refund' AND g.state = 'blocked' AND (%(m)s::text IS NULL OR c.merchant_id = %(m)s)
+        ORDER BY blocked_at, c.case_id LIMIT %(n)s
+        """,
+        {"m": merchant_id, "n": refunds_max},
+    )
+    return await cursor.fetchall()

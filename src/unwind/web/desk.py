@@ -6,14 +6,17 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from unwind.desk.dossier import read_dossier
+from unwind.desk.refund_exceptions import exception_of
 from unwind.domain.access import Scope, authorise
 from unwind.domain.errors import Refusal
 from unwind.domain.order import LineId
 from unwind.flow import hand_work, review
+from unwind.flow.other_account import send_elsewhere
+from unwind.ports.payment import PayeeAccount
 from unwind.storage import desk, tasks
 from unwind.web.access import Caller, Wired
 from unwind.web.responses import ERRORS, json_response
-from unwind.web.schemas import DecisionIn, TaskResultIn
+from unwind.web.schemas import DecisionIn, OtherAccountIn, TaskResultIn
 
 router = APIRouter(prefix="/api/v1/desk", tags=["desk"])
 PageSize = Annotated[int, Query(ge=1, le=200)]
@@ -53,6 +56,33 @@ async def decide(services: Wired, caller: Caller, case_id: str, body: DecisionIn
         note=body.note,
     )
     await review.decide(services, caller, case_id, verdict)
+    return await one_case(services, caller, case_id)
+
+
+@router.get("/refund-exceptions", responses=ERRORS)
+async def list_refund_exceptions(services: Wired, caller: Caller, limit: PageSize = 50) -> Response:
+    """Refunds that cannot go on without a person, the longest waiting first, each with what has to be done next.
+
+    After a top-up or a cleared doubt: the decision `retry` on the case. An abnormal one can go to another account, see below.
+    """
+    authorise(caller, Scope.CASES_DECIDE)
+    async with services.database.connection() as conn:
+        rows = await desk.refund_exceptions(conn, merchant_id=caller.merchant_id, refunds_max=limit)
+    return json_response({"refunds": [exception_of(row) for row in rows]})
+
+
+@router.post("/cases/{case_id}/legs/{leg_no}/other-account", responses=ERRORS)
+async def send_to_other_account(
+    services: Wired, caller: Caller, case_id: str, leg_no: int, body: OtherAccountIn
+) -> Response:
+    """Sends an abnormal refund elsewhere, where the gateway can. The account is passed on and kept nowhere."""
+    account = PayeeAccount(
+        kind=body.kind,
+        bank_type=body.bank_type,
+        account_no=body.account_no.get_secret_value(),
+        account_name=body.account_name.get_secret_value(),
+    )
+    await send_elsewhere(services, caller, case_id, leg_no, account, case_version=body.case_version)
     return await one_case(services, caller, case_id)
 
 

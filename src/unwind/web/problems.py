@@ -51,6 +51,8 @@ CATALOG: dict[str, tuple[int, str, str]] = {
     "order_changed": (409, "订单已变化,请按最新数据重试", "The order has changed; look again"),
     "no_parcel_to_recall": (409, "还没有可以拦截的包裹", "There is no parcel to recall yet"),
     "nothing_to_retry": (409, "没有可以重试的步骤", "There is nothing to try again"),
+    "not_abnormal": (409, "该退款没有异常", "This refund is not abnormal"),
+    "no_other_account": (409, "该渠道不支持改退其他账户", "This gateway cannot send it to another account"),
     "task_answered": (409, "任务已被处理", "The task has been answered"),
     "callback_refused": (401, "回调签名无效", "The callback's signature is not valid"),
     "too_many_requests": (429, "请求过于频繁", "Too many requests"),

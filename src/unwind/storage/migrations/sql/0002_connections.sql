@@ -31,6 +31,8 @@ CREATE TABLE connection_minutes (
 COMMENT ON TABLE connection_minutes IS 'how each connection fares; kept for a day. failed: no answer that can be trusted';
 CREATE INDEX connection_minutes_age ON connection_minutes (minute);
 
+CREATE INDEX legs_blocked ON legs (case_id) WHERE state = 'blocked';
+
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'unwind_app') THEN
