@@ -184,7 +184,7 @@ class World:
         return body
 
     async def put_merchant(self, merchant_id: str, **given: Any) -> None:
-        body = {"name": merchant_id, "warehouse": "wms", **given}
+        body = {"name": merchant_id, "warehouse": "wms", "quiet_from": None, **given}
         await self.ok("PUT", f"/api/v1/merchants/{merchant_id}", role="admin", json=body)
 
     async def order(self, **given: Any) -> str:

@@ -50,9 +50,6 @@ def _services(
     def parties(kind: PartyKind) -> dict[str, Any]:
         return {name: made.party for name, (provider, _, made) in connected.items() if provider.kind is kind}
 
-    notifiers = {
-        made.channel: made.party for provider, _, made in connected.values() if provider.kind is PartyKind.MESSAGES
-    }
     return Services(
         database=database,
         policy=load_default(),
@@ -61,7 +58,7 @@ def _services(
         warehouses=parties(PartyKind.WAREHOUSE),
         carriers=parties(PartyKind.CARRIER),
         shops=parties(PartyKind.SHOP),
-        notifiers={"inbox": InboxNotifier(), **notifiers},  # type: ignore[dict-item]
+        notifiers={"inbox": InboxNotifier(), **parties(PartyKind.MESSAGES)},
         verifiers={name: made.verifier for name, (_, _, made) in connected.items() if made.verifier is not None},
         links={
             name: Link(

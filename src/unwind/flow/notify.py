@@ -1,30 +1,37 @@
 """Step 7: tell people what is true, once per fact, over the channel they came by.
 
 What the buyer is owed follows from the rows (`next_step.news_of`), so a crash neither loses nor repeats a message. A channel that cannot
-remove repeats is not used twice after doubt: the message is marked undelivered with its reason instead.
+remove repeats is not used twice after doubt: the message is marked undelivered with its reason instead. A channel that refuses a message
+(the buyer has switched it off) hands it to the next one of its ladder; telephones are left alone at night.
 """
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from unwind.domain.case import Case
 from unwind.domain.legs import LegKind, LegState
 from unwind.domain.next_step import news_of
 from unwind.domain.order import Order
-from unwind.domain.outcome import OutcomeKind
+from unwind.domain.outcome import Outcome, OutcomeKind
+from unwind.domain.quiet_hours import RINGING, quiet_until
 from unwind.domain.transitions import Event
 from unwind.flow.chronicle import clock, record
 from unwind.flow.estimates import estimate_for
 from unwind.flow.execute import Lease, lock_both
 from unwind.flow.receipt import buyer_channel
 from unwind.flow.services import Services
-from unwind.flow.wording import text_of
-from unwind.ports.notifier import MessageCall
-from unwind.storage import locks, messages, privacy
+from unwind.flow.wording import text_of, words_of
+from unwind.ports.notifier import MessageCall, Notifier
+from unwind.storage import alerts, locks, merchants, messages, privacy
 from unwind.storage.database import Connection
 
 ATTEMPTS_MAX = 8
-ADDRESS_FIELD = {"sms": "phone", "email": "email"}
+ADDRESS_FIELD = {"wechat": "openid", "sms": "phone", "email": "email"}
+INBOX, STAFF = "inbox", "staff"
+BUYER_LADDER = ("wechat", "sms", "email")
+LADDERS = {**dict.fromkeys(BUYER_LADDER, BUYER_LADDER), STAFF: ("dingtalk", "wecom", "feishu")}
+"""Channel of a message -> channels that may carry it, best first."""
 
 
 async def tell(services: Services, lease: Lease) -> None:
@@ -67,55 +74,117 @@ def _params(case: Case, order: Order, fact: str) -> dict[str, object]:
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How one message leaves."""
+
+    channel: str
+    connection: str
+    notifier: Notifier
+    address: str
+    language: str
+
+
 async def _send(services: Services, message: dict[str, Any], lease: Lease) -> None:
     """Claim, commit, call, record; as for any outside call."""
-    notifier = services.notifiers.get(message["channel"])
     async with services.database.transaction() as conn:
         await locks.lock_case(conn, lease.case_id, lease_token=lease.token)
         await locks.renew_lease(conn, lease.case_id, lease.token)
-        if notifier is None:
-            await _finish(conn, message, lease, state="undelivered", code="no_channel")
+        way = await _choose_way(conn, services, message, lease)
+        if way is None:
             return
-        if message["state"] == "claimed" and not notifier.resend_is_safe:
-            await _finish(conn, message, lease, state="undelivered", code="doubt")
-            return
-        address = ""
-        field = ADDRESS_FIELD.get(message["channel"])
-        if field is not None:
-            address = await privacy.open_private(conn, services.vault, message["order_id"], field) or ""
-        if field is not None and not address:
-            await _finish(conn, message, lease, state="undelivered", code="no_address")
-            return
-        language = await privacy.open_private(conn, services.vault, message["order_id"], "language") or "zh"
         await messages.set_message(
-            conn, message["message_id"], state="claimed", code="", next_try_at=None, sent_at=None
+            conn,
+            message["message_id"],
+            state="claimed",
+            code="",
+            next_try_at=None,
+            sent_at=None,
+            channel=way.channel,
         )
-    outcome = await notifier.send(
+    outcome = await way.notifier.send(
         MessageCall(
             message_id=message["message_id"],
             audience=message["audience"],
-            channel=message["channel"],
-            address=address,
+            channel=way.channel,
+            address=way.address,
             template=message["fact"].split(":", 1)[0],
-            text=text_of(message["fact"], message["params"], language=language),
-            params=message["params"],
+            text=text_of(message["fact"], message["params"], language=way.language),
+            params=words_of(message["params"], language=way.language),
         )
     )
+    await _record(services, message, way, outcome, lease)
+
+
+async def _choose_way(conn: Connection, services: Services, message: dict[str, Any], lease: Lease) -> Way | None:
+    """The first channel of the ladder that is there and has an address. None: the message waits, or has nowhere to go."""
+    order_id = message["order_id"]
+    merchant = await merchants.merchant_of_order(conn, order_id)
+    if message["state"] == "claimed":
+        notifier = notifier_of(services, message["channel"], merchant["merchant_id"])
+        if notifier is not None and not notifier[1].resend_is_safe:
+            await _finish(conn, message, lease, state="undelivered", code="doubt")
+            return None
+    reason = "no_channel"
+    for channel in LADDERS.get(message["channel"], (message["channel"],)):
+        found = notifier_of(services, channel, merchant["merchant_id"])
+        if found is None or channel in message["tried"]:
+            continue
+        address = ""
+        if channel in ADDRESS_FIELD:
+            address = await privacy.open_private(conn, services.vault, order_id, ADDRESS_FIELD[channel]) or ""
+            if not address:
+                reason = "no_address"
+                continue
+        until = await _quiet_until(conn, message, merchant, channel, lease)
+        if until is not None:
+            await messages.hold_until(conn, message["message_id"], until, code="quiet_hours")
+            return None
+        language = await privacy.open_private(conn, services.vault, order_id, "language") or "zh"
+        return Way(channel=channel, connection=found[0], notifier=found[1], address=address, language=language)
+    await _finish(conn, message, lease, state="undelivered", code=message["code"] or reason)
+    return None
+
+
+async def _quiet_until(
+    conn: Connection, message: dict[str, Any], merchant: dict[str, Any], channel: str, lease: Lease
+) -> datetime | None:
+    if channel not in RINGING or message["audience"] != "buyer":
+        return None
+    return quiet_until(
+        await clock(conn),
+        time_zone=merchant["time_zone"],
+        quiet_from=merchant["quiet_from"],
+        quiet_to=merchant["quiet_to"],
+        last_contact_at=await messages.last_contact_at(conn, lease.case_id),
+    )
+
+
+async def _record(services: Services, message: dict[str, Any], way: Way, outcome: Outcome, lease: Lease) -> None:
     async with services.database.transaction() as conn:
         await locks.lock_case(conn, lease.case_id, lease_token=lease.token)
+        now = await clock(conn)
         if outcome.kind in {OutcomeKind.SUCCEEDED, OutcomeKind.PROCESSING}:
-            await _finish(conn, message, lease, state="sent", code=outcome.code)
+            await _finish(conn, message, lease, state="sent", code=outcome.code, channel=way.channel)
         elif outcome.kind is OutcomeKind.REFUSED or message["attempts"] + 1 >= ATTEMPTS_MAX:
-            await _finish(conn, message, lease, state="undelivered", code=outcome.code or outcome.kind.value)
+            code = outcome.code or outcome.kind.value
+            await messages.try_next_channel(conn, message["message_id"], refused_by=way.channel, code=code)
         else:
             delay = services.pace.after(message["attempts"])
-            next_try_at = await clock(conn) + max(delay, timedelta(seconds=outcome.retry_after_s or 0))
+            next_try_at = now + max(delay, timedelta(seconds=outcome.retry_after_s or 0))
             await messages.set_message(
                 conn, message["message_id"], state="claimed", code=outcome.code, next_try_at=next_try_at, sent_at=None
             )
+        if outcome.alert:
+            await alerts.raise_alert(
+                conn, connection=way.connection, kind=outcome.alert, code=outcome.code, case_id=lease.case_id
+            )
+    await services.health.note(services.database, way.connection, outcome, subject=lease.case_id, now=now)
 
 
-async def _finish(conn: Connection, message: dict[str, Any], lease: Lease, *, state: str, code: str) -> None:
+async def _finish(
+    conn: Connection, message: dict[str, Any], lease: Lease, *, state: str, code: str, channel: str = ""
+) -> None:
     now = await clock(conn)
     await messages.set_message(
         conn,
@@ -125,5 +194,53 @@ async def _finish(conn: Connection, message: dict[str, Any], lease: Lease, *, st
         next_try_at=None,
         sent_at=now if state == "sent" else None,
     )
-    data = {"fact": message["fact"], "audience": message["audience"], "state": state, "code": code}
+    data = {
+        "fact": message["fact"],
+        "audience": message["audience"],
+        "channel": channel or message["channel"],
+        "state": state,
+        "code": code,
+    }
     await record(conn, lease.case_id, Event.MESSAGE_RECORDED, at=now, data=data)
+
+
+def notifier_of(services: Services, channel: str, merchant_id: str | None) -> tuple[str, Notifier] | None:
+    """(connection, notifier) of a channel: the merchant's own before one that serves everybody."""
+    if channel == INBOX:
+        return INBOX, services.notifiers[INBOX]
+    carrying = [
+        link for link in services.links.values() if link.channel == channel and link.merchant_id in {merchant_id, None}
+    ]
+    chosen = min(carrying, key=lambda link: (link.merchant_id is None, link.connection_id), default=None)
+    return None if chosen is None else (chosen.connection_id, services.notifiers[chosen.connection_id])
+
+
+def staff_channel(services: Services, merchant_id: str | None) -> str | None:
+    """The group chat that staff reads, where there is one."""
+    return next((name for name in LADDERS[STAFF] if notifier_of(services, name, merchant_id) is not None), None)
+
+
+async def tell_alerts(services: Services) -> bool:
+    """Alerts nobody has heard of go to the staff's group chat. A chat that cannot be reached is tried again with the next round."""
+    channel = staff_channel(services, None)
+    found = None if channel is None else notifier_of(services, channel, None)
+    if channel is None or found is None:
+        return False
+    async with services.database.connection() as conn:
+        untold = await alerts.untold_alerts(conn)
+    for alert in untold:
+        params = {name: alert[name] for name in ("connection", "kind", "code")}
+        call = MessageCall(
+            message_id=f"alert-{alert['alert_id']}",
+            audience="agent",
+            channel=channel,
+            address="",
+            template="staff_alert",
+            text=text_of("staff_alert", params, language="zh"),
+            params=words_of(params, language="zh"),
+        )
+        outcome = await found[1].send(call)
+        if outcome.kind is not OutcomeKind.RETRY_SAME_NUMBER:
+            async with services.database.connection() as conn:
+                await alerts.mark_told(conn, alert["alert_id"])
+    return False

@@ -20,8 +20,9 @@ from unwind.domain.transitions import Event, State
 from unwind.flow import goods
 from unwind.flow.chronicle import record
 from unwind.flow.execute import Lease, Locked, lock_both
+from unwind.flow.notify import STAFF, staff_channel
 from unwind.flow.services import Services
-from unwind.storage import cases, locks, money, privacy, tasks
+from unwind.storage import cases, locks, messages, money, privacy, tasks
 from unwind.storage.database import Connection
 
 STOPS_GOODS = frozenset({LegKind.HOLD_SHIPMENT, LegKind.RECALL_PARCEL})
@@ -114,6 +115,21 @@ async def strike(services: Services, event: Event, lease: Lease) -> None:
             is_warned=True,
             is_overdue=True if is_due else None,
         )
+        if staff_channel(services, locked.case.merchant_id) is not None:
+            await messages.add_message(
+                conn,
+                case_id=lease.case_id,
+                order_id=locked.order.order_id,
+                audience="agent",
+                channel=STAFF,
+                fact=f"{'staff_overdue' if is_due else 'staff_warned'}:{locked.case.event_seq + 1}",
+                params={"case": lease.case_id, "minutes": _minutes_left(locked)},
+            )
+
+
+def _minutes_left(locked: Locked) -> int:
+    due_at = locked.case.respond_due_at
+    return 0 if due_at is None else max(0, -(-int((due_at - locked.now).total_seconds()) // 60))
 
 
 async def decide(services: Services, principal: Principal, case_id: str, verdict: Verdict) -> None:

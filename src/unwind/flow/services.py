@@ -61,7 +61,7 @@ class Services:
     carriers: Mapping[str, Carrier] = field(default_factory=dict)
     shops: Mapping[str, Shop] = field(default_factory=dict)
     notifiers: Mapping[str, Notifier] = field(default_factory=dict)
-    """By channel: inbox, sms, webhook."""
+    """By connection; `inbox` is our own. Which one carries a channel for a merchant: `notify.notifier_of`."""
     verifiers: Mapping[str, CallbackVerifier] = field(default_factory=dict)
     """Of callbacks, by connection."""
     links: Mapping[str, Link] = field(default_factory=dict)

@@ -36,13 +36,34 @@ TEXTS = {
 }
 
 
+STAFF_TEXTS = {
+    "staff_warned": (
+        "工单 {case} 将在 {minutes} 分钟内超时,请尽快处理。",
+        "Case {case} is due within {minutes} minutes; somebody should answer.",
+    ),
+    "staff_overdue": ("工单 {case} 已超时,请立即处理。", "Case {case} is overdue; answer it now."),
+    "staff_alert": (
+        "连接 {connection} 告警:{kind}({code}),请检查。",
+        "Connection {connection}: {kind} ({code}); somebody should look.",
+    ),
+}
+"""Case numbers and codes only: a group chat is no place for a buyer's name."""
+
+
+def words_of(params: Mapping[str, Any], *, language: str) -> dict[str, str]:
+    """The values that texts and providers' templates are filled with, as people read them."""
+    is_zh = language != "en"
+    shown = {name: str(value) for name, value in params.items() if isinstance(value, str | int)}
+    amount = format_minor(int(params.get("amount_minor", 0)), str(params.get("currency", "CNY")))
+    estimate = str(params.get("estimate_zh" if is_zh else "estimate_en", ""))
+    return {**shown, "minutes": str(params.get("minutes", 0)), "amount": amount, "estimate": estimate}
+
+
 def text_of(fact: str, params: Mapping[str, Any], *, language: str) -> str:
     """`params` hold codes, amounts and estimates only. A fact may name its plan part after a colon."""
-    zh, en = TEXTS[fact.split(":", 1)[0]]
+    name = fact.split(":", 1)[0]
     is_zh = language != "en"
-    filled = (zh if is_zh else en).format(
-        minutes=params.get("minutes", 0),
-        amount=format_minor(int(params.get("amount_minor", 0)), str(params.get("currency", "CNY"))),
-        estimate=str(params.get("estimate_zh" if is_zh else "estimate_en", "")),
-    )
+    if name in STAFF_TEXTS:
+        return STAFF_TEXTS[name][0 if is_zh else 1].format(**words_of(params, language=language))
+    filled = TEXTS[name][0 if is_zh else 1].format(**words_of(params, language=language))
     return f"{filled}{NEVER_ASK[0] if is_zh else ' ' + NEVER_ASK[1]}"

@@ -44,3 +44,19 @@ async def close_alerts_of(conn: Connection, connection: str, *, kind: str, by: s
         "UPDATE alerts SET closed_at = unwind_now(), closed_by = %s WHERE connection = %s AND kind = %s AND closed_at IS NULL",
         (by, connection, kind),
     )
+
+
+async def untold_alerts(conn: Connection, *, alerts_max: int = 20) -> list[dict[str, Any]]:
+    """Open ones that the staff's chat has not heard of."""
+    cursor = await conn.execute(
+        """
+        SELECT alert_id, connection, kind, code FROM alerts WHERE closed_at IS NULL AND told_at IS NULL
+        ORDER BY alert_id LIMIT %s
+        """,
+        (alerts_max,),
+    )
+    return await cursor.fetchall()
+
+
+async def mark_told(conn: Connection, alert_id: int) -> None:
+    await conn.execute("UPDATE alerts SET told_at = unwind_now() WHERE alert_id = %s", (alert_id,))

@@ -5,25 +5,37 @@ from typing import Any
 
 from unwind.storage.database import Connection, to_json
 
+QUIET_FROM, QUIET_TO = 22 * 60, 8 * 60
+"""Unless a merchant says otherwise."""
+
 
 async def read_merchant(conn: Connection, merchant_id: str) -> dict[str, Any] | None:
     cursor = await conn.execute("SELECT * FROM merchants WHERE merchant_id = %s", (merchant_id,))
     return await cursor.fetchone()
 
 
+async def merchant_of_order(conn: Connection, order_id: str) -> dict[str, Any]:
+    cursor = await conn.execute(
+        "SELECT m.* FROM merchants m JOIN orders o USING (merchant_id) WHERE o.order_id = %s", (order_id,)
+    )
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101 - an order's merchant is a foreign key
+    return row
+
+
 async def upsert_merchant(conn: Connection, merchant: Mapping[str, Any]) -> None:
     await conn.execute(
         """
         INSERT INTO merchants (merchant_id, name, authority, has_settlement, warehouse, shop, time_zone, hours, automation,
-            hold_timeout_s)
+            hold_timeout_s, quiet_from, quiet_to)
         VALUES (%(merchant_id)s, %(name)s, %(authority)s, %(has_settlement)s, %(warehouse)s, %(shop)s, %(time_zone)s,
-            %(hours)s::jsonb, %(automation)s, %(hold_timeout_s)s)
+            %(hours)s::jsonb, %(automation)s, %(hold_timeout_s)s, %(quiet_from)s, %(quiet_to)s)
         ON CONFLICT (merchant_id) DO UPDATE SET name = excluded.name, authority = excluded.authority,
             has_settlement = excluded.has_settlement, warehouse = excluded.warehouse, shop = excluded.shop,
             time_zone = excluded.time_zone, hours = excluded.hours, automation = excluded.automation,
-            hold_timeout_s = excluded.hold_timeout_s
+            hold_timeout_s = excluded.hold_timeout_s, quiet_from = excluded.quiet_from, quiet_to = excluded.quiet_to
         """,
-        {**merchant, "hours": to_json(merchant["hours"])},
+        {"quiet_from": QUIET_FROM, "quiet_to": QUIET_TO, **merchant, "hours": to_json(merchant["hours"])},
     )
 
 

@@ -41,16 +41,48 @@ async def next_message_at(conn: Connection, case_id: str) -> datetime | None:
 
 
 async def set_message(
-    conn: Connection, message_id: str, *, state: str, code: str, next_try_at: datetime | None, sent_at: datetime | None
+    conn: Connection,
+    message_id: str,
+    *,
+    state: str,
+    code: str,
+    next_try_at: datetime | None,
+    sent_at: datetime | None,
+    channel: str | None = None,
 ) -> None:
+    """`channel`: the one it is being sent over; None leaves it as it is."""
     await conn.execute(
         """
-        UPDATE messages SET state = %s, code = %s, next_try_at = %s, sent_at = %s,
+        UPDATE messages SET state = %s, code = %s, next_try_at = %s, sent_at = %s, channel = coalesce(%s, channel),
             attempts = attempts + CASE WHEN %s = 'claimed' THEN 1 ELSE 0 END
         WHERE message_id = %s
         """,
-        (state, code, next_try_at, sent_at, state, message_id),
+        (state, code, next_try_at, sent_at, channel, state, message_id),
     )
+
+
+async def try_next_channel(conn: Connection, message_id: str, *, refused_by: str, code: str) -> None:
+    """This channel would not take it; the message is due again over the next one."""
+    await conn.execute(
+        """
+        UPDATE messages SET state = 'due', code = %s, tried = array_append(tried, %s), attempts = 0, next_try_at = NULL
+        WHERE message_id = %s
+        """,
+        (code, refused_by, message_id),
+    )
+
+
+async def hold_until(conn: Connection, message_id: str, at: datetime, *, code: str) -> None:
+    await conn.execute("UPDATE messages SET next_try_at = %s, code = %s WHERE message_id = %s", (at, code, message_id))
+
+
+async def last_contact_at(conn: Connection, case_id: str) -> datetime | None:
+    cursor = await conn.execute(
+        "SELECT max(at) AS at FROM case_events WHERE case_id = %s AND event IN ('received', 'contacted_again')",
+        (case_id,),
+    )
+    row = await cursor.fetchone()
+    return row["at"] if row else None
 
 
 async def messages_of(conn: Connection, case_id: str) -> list[dict[str, Any]]:

@@ -90,6 +90,9 @@ class BuyerIn(Strict):
     name: Short | None = None
     phone: Annotated[str, Field(max_length=32)] | None = None
     email: Short | None = None
+    openid: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="of the WeChat mini program that may send subscribe messages"
+    )
     address: Annotated[str, Field(max_length=500)] | None = None
     language: Literal["zh", "en"] | None = None
 
@@ -205,6 +208,8 @@ class MerchantIn(Strict):
     hours: list[tuple[Annotated[int, Field(ge=0, le=1440)], Annotated[int, Field(ge=0, le=1440)]]] = []
     automation: Literal["shadow", "confirm", "auto"] = "auto"
     hold_timeout_s: Annotated[int, Field(gt=0, le=86400)] = 120
+    quiet_from: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 1320
+    quiet_to: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 480
 
 
 class Text(BaseModel):

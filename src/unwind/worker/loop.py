@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 
 from unwind.doctor import halt_broken_merchants
 from unwind.flow.archive import anchor_archived
+from unwind.flow.notify import tell_alerts
 from unwind.flow.run import work_once
 from unwind.flow.services import Services
 from unwind.flow.timeout import close_unpaid
@@ -49,7 +50,7 @@ async def _unpaid(services: Services) -> bool:
 
 async def _health(services: Services) -> bool:
     await services.health.store(services.database)
-    return False
+    return await tell_alerts(services)
 
 
 async def _housekeeping(services: Services) -> bool:

@@ -21,6 +21,17 @@ COMMENT ON TABLE alerts IS 'one open row per connection, kind and code: a broken
 COMMENT ON COLUMN alerts.case_id IS 'the last case it happened to';
 CREATE UNIQUE INDEX alerts_open ON alerts (connection, kind, code) WHERE closed_at IS NULL;
 
+ALTER TABLE alerts ADD COLUMN told_at timestamptz;
+COMMENT ON COLUMN alerts.told_at IS 'when the staff channel took it';
+
+ALTER TABLE messages ADD COLUMN tried text[] NOT NULL DEFAULT '{}';
+COMMENT ON COLUMN messages.tried IS 'channels that would not take it; the next of the ladder is used instead';
+
+ALTER TABLE merchants
+    ADD COLUMN quiet_from integer DEFAULT 1320 CHECK (quiet_from BETWEEN 0 AND 1439),
+    ADD COLUMN quiet_to integer DEFAULT 480 CHECK (quiet_to BETWEEN 0 AND 1439);
+COMMENT ON COLUMN merchants.quiet_from IS 'minutes of the merchant''s day from when buyers'' telephones are left alone; null: never';
+
 CREATE TABLE connection_minutes (
     connection text NOT NULL,
     minute timestamptz NOT NULL,
