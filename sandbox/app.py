@@ -44,8 +44,9 @@ def build_app(settings: Settings) -> FastAPI:
             await courier.stop()
             world.ledger.close()
 
-    route = Route("/c/{connection}/{path:path}", speak, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
-    app = FastAPI(title="Unwind sandbox", lifespan=lifespan, routes=[route])
+    paths = ("/c/{connection}", "/c/{connection}/{path:path}")
+    routes = [Route(path, speak, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]) for path in paths]
+    app = FastAPI(title="Unwind sandbox", lifespan=lifespan, routes=[*routes])
     app.state.world = world
     app.state.courier = courier
     app.include_router(build_router(world, dialects))

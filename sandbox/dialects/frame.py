@@ -92,7 +92,7 @@ MakeDialect = Callable[[World, Keyring], Dialect]
 
 
 async def serve(world: World, courier: Courier, dialect: Dialect, request: Request) -> Response:
-    connection, path = request.path_params["connection"], "/" + request.path_params["path"]
+    connection, path = request.path_params["connection"], "/" + request.path_params.get("path", "")
     raw = await request.body()
     world.run_due()
     try:

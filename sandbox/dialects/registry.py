@@ -1,5 +1,6 @@
 """Every dialect the sandbox can speak, by the provider's name. A new one is added here, and nowhere else (docs/adding-a-provider.md)."""
 
+from sandbox.dialects import notices
 from sandbox.dialects.frame import Dialect, MakeDialect
 from sandbox.dialects.generic import GenericDialect
 from sandbox.keyring import Keyring
@@ -10,8 +11,18 @@ def _generic(provider: str) -> MakeDialect:
     return lambda world, keyring: GenericDialect(world, keyring, provider=provider)
 
 
+def _robot(words: notices.RobotWords) -> MakeDialect:
+    return lambda world, keyring: notices.RobotDialect(words, world, keyring)
+
+
 GENERIC = ("generic_payment", "generic_warehouse", "generic_carrier", "generic_shop", "generic_messages")
-DIALECTS: dict[str, MakeDialect] = {name: _generic(name) for name in GENERIC}
+DIALECTS: dict[str, MakeDialect] = {
+    **{name: _generic(name) for name in GENERIC},
+    "aliyun_sms": notices.AliyunSmsDialect,
+    "wechat_subscribe": notices.WechatSubscribeDialect,
+    "webhook": notices.WebhookDialect,
+    **{words.provider: _robot(words) for words in (notices.DINGTALK, notices.WECOM, notices.FEISHU)},
+}
 
 
 class Dialects:

@@ -1,6 +1,7 @@
 """Every provider that `connections.json` may name. A new one is added here, and nowhere else on this side (docs/adding-a-provider.md)."""
 
 from unwind.adapters.generic import providers as generic
+from unwind.adapters.notifier import aliyun_sms, email, group_chats, webhook, wechat_subscribe
 from unwind.adapters.provider import Provider
 
 PROVIDERS: dict[str, Provider] = {
@@ -11,5 +12,10 @@ PROVIDERS: dict[str, Provider] = {
         generic.CARRIER,
         generic.SHOP,
         generic.MESSAGES,
+        aliyun_sms.PROVIDER,
+        wechat_subscribe.PROVIDER,
+        email.PROVIDER,
+        webhook.PROVIDER,
+        *group_chats.PROVIDERS,
     )
 }
