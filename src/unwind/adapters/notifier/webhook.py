@@ -25,6 +25,8 @@ ERROR_KINDS: Mapping[str, OutcomeKind] = {
     "http_422": OutcomeKind.REFUSED,
     "http_429": OutcomeKind.RETRY_SAME_NUMBER,
 }
+NOT_OURS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+"""The address or the secret is wrong."""
 
 
 class WebhookSettings(ProviderSettings):
@@ -81,11 +83,9 @@ class Webhook:
         code = f"http_{reply.status}"
         kind = ERROR_KINDS.get(code, OutcomeKind.UNKNOWN)
         retry_after_s = reply.retry_after_s if kind is OutcomeKind.RETRY_SAME_NUMBER else None
-        alert = (
-            "configuration"
-            if reply.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
-            else ""
-        )
+        alert = "configuration" if reply.status in NOT_OURS else ""
+        if not alert and code not in ERROR_KINDS and reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return self.outbound.unknown_code("webhook", code, http_status=reply.status)
         return self.outbound.trouble("webhook", kind, code, retry_after_s=retry_after_s, alert=alert)
 
 
