@@ -56,6 +56,12 @@ def query_outbound(world: World, call: Call) -> Answer:
     return _answer(world, held)
 
 
+def show_outbound(world: World, call: Call) -> Answer:
+    """How far an outbound order is, whoever has asked for what."""
+    order = find_outbound(world, call.connection, call.number)
+    return Answer(status=200, body={"stage": order["stage"], "state": order["state"]})
+
+
 def decide_hold(world: World, connection: str, request_id: str, result: str) -> None:
     """The later answer to a pending request. Goods that have left meanwhile make it a rejection."""
     held = find_hold(world, connection, request_id)

@@ -32,6 +32,7 @@ OPERATIONS: Mapping[str, Effect] = {
     "payment.trade_query": payment.query_trade,
     "warehouse.cancel": warehouse.cancel_outbound,
     "warehouse.query": warehouse.query_outbound,
+    "warehouse.show": warehouse.show_outbound,
     "carrier.void": carrier.void_waybill,
     "carrier.recall": carrier.recall_parcel,
     "carrier.recall_query": carrier.query_recall,
@@ -143,6 +144,13 @@ def _note_answered(world: World, call: Call, answer: Answer) -> None:
     result = answer.body.get("result", "")
     if call.operation.startswith("warehouse.") and result in {"CANCELLED", "REJECTED"}:
         table = "holds"
+    elif call.operation == "warehouse.show":
+        world.ledger.run(
+            "UPDATE holds SET answered_at_ns = ? WHERE connection = ? AND outbound_no = ? AND answered_at_ns IS NULL"
+            " AND result <> 'PENDING'",
+            *(order_ns(), call.connection, call.number),
+        )
+        return
     elif call.operation == "carrier.track":
         world.ledger.run(
             "UPDATE recalls SET answered_at_ns = ? WHERE connection = ? AND waybill_no = ? AND answered_at_ns IS NULL"

@@ -3,6 +3,7 @@
 from sandbox.dialects import notices
 from sandbox.dialects.frame import Dialect, MakeDialect
 from sandbox.dialects.generic import GenericDialect
+from sandbox.dialects.qimen import QimenDialect
 from sandbox.keyring import Keyring
 from sandbox.world import World
 
@@ -18,6 +19,7 @@ def _robot(words: notices.RobotWords) -> MakeDialect:
 GENERIC = ("generic_payment", "generic_warehouse", "generic_carrier", "generic_shop", "generic_messages")
 DIALECTS: dict[str, MakeDialect] = {
     **{name: _generic(name) for name in GENERIC},
+    "qimen": QimenDialect,
     "aliyun_sms": notices.AliyunSmsDialect,
     "wechat_subscribe": notices.WechatSubscribeDialect,
     "webhook": notices.WebhookDialect,

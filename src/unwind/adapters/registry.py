@@ -3,6 +3,7 @@
 from unwind.adapters.generic import providers as generic
 from unwind.adapters.notifier import aliyun_sms, email, group_chats, webhook, wechat_subscribe
 from unwind.adapters.provider import Provider
+from unwind.adapters.warehouse import qimen
 
 PROVIDERS: dict[str, Provider] = {
     provider.name: provider
@@ -12,6 +13,7 @@ PROVIDERS: dict[str, Provider] = {
         generic.CARRIER,
         generic.SHOP,
         generic.MESSAGES,
+        qimen.PROVIDER,
         aliyun_sms.PROVIDER,
         wechat_subscribe.PROVIDER,
         email.PROVIDER,

@@ -72,6 +72,8 @@ async def _case_of(conn: Connection, news: News) -> str | None:
         return await cases.case_of_refund(conn, str(news.data["refund_no"]))
     if "request_id" in news.data:
         return await cases.case_of_request(conn, str(news.data["request_id"]))
+    if "outbound_no" in news.data:
+        return await cases.case_of_outbound(conn, str(news.data["outbound_no"]))
     if news.kind == "parcel.moved":
         return await _case_of_parcel(conn, str(news.data.get("waybill_no", "")))
     return None

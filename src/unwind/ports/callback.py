@@ -16,6 +16,8 @@ class Incoming:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+    query: str = ""
+    """As it was sent, without the question mark."""
     tail: str = ""
     """What follows the connection in the path: a secret, where a provider does not sign."""
     peer: str = ""
@@ -26,7 +28,7 @@ class Incoming:
 class News:
     event_id: str
     kind: str
-    """`refund.*`, `trade.paid`, `hold.*`, `recall.*`, `parcel.moved`, or `nothing` for a genuine call that tells nothing."""
+    """`refund.*`, `trade.paid`, `hold.*` (by `request_id` or `outbound_no`), `recall.*`, `parcel.moved`, or `nothing` for a genuine call that tells nothing."""
     data: Mapping[str, str | int]
     """Numbers and codes: trade_no, refund_no, request_id, waybill_no, stage."""
 

@@ -478,6 +478,23 @@ async def case_of_request(conn: Connection, number: str) -> str | None:
     return row["case_id"] if row else None
 
 
+async def case_of_outbound(conn: Connection, outbound_no: str) -> str | None:
+    """The open case that has asked a warehouse about this outbound order; unshipped goods go under the order's own number."""
+    cursor = await conn.execute(
+        """
+        SELECT c.case_id FROM cases c JOIN legs g USING (case_id)
+        WHERE c.state <> 'archived' AND g.kind = 'hold_shipment'
+          AND c.order_id IN (SELECT order_id FROM orders WHERE order_id = %(no)s
+              UNION SELECT order_id FROM shipments WHERE shipment_id = %(no)s)
+          AND coalesce(nullif(g.target, ''), c.order_id) = %(no)s
+        ORDER BY c.case_id LIMIT 1
+        """,
+        {"no": outbound_no},
+    )
+    row = await cursor.fetchone()
+    return row["case_id"] if row else None
+
+
 async def has_aftermath(conn: Connection, key: str) -> bool:
     cursor = await conn.execute("SELECT FROM cases WHERE aftermath_key = %s", (key,))
     return await cursor.fetchone() is not None

@@ -31,6 +31,7 @@ async def _take(services: Wired, request: Request, connection: str, *, tail: str
     incoming = Incoming(
         headers={name.lower(): value for name, value in request.headers.items()},
         body=await request.body(),
+        query=request.url.query,
         tail=tail,
         peer=request.client.host if request.client else "",
     )

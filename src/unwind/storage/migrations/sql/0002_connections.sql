@@ -42,6 +42,7 @@ CREATE TABLE connection_minutes (
 COMMENT ON TABLE connection_minutes IS 'how each connection fares; kept for a day. failed: no answer that can be trusted';
 CREATE INDEX connection_minutes_age ON connection_minutes (minute);
 
+CREATE INDEX shipments_by_id ON shipments (shipment_id);
 CREATE INDEX legs_blocked ON legs (case_id) WHERE state = 'blocked';
 
 DO $$

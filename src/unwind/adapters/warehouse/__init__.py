@@ -1,0 +1,1 @@
+"""Warehouses by their own formats."""
