@@ -2,13 +2,16 @@
 
 import ipaddress
 import json
+from datetime import date
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Request
+from starlette.responses import Response
 
 from sandbox import assertions, carrier, payment, report, warehouse
 from sandbox import control_bodies as bodies
 from sandbox.answers import RefusalError
+from sandbox.bills import write_bill
 from sandbox.dialects.frame import OPERATIONS
 from sandbox.dialects.registry import Dialects
 from sandbox.faults import NAMES
@@ -268,3 +271,12 @@ def _add_settings(router: APIRouter, world: World, dialects: Dialects) -> None:
                 base_url = f"{str(request.base_url).rstrip('/')}/c/{connection}"
                 rows.append({"connection_id": connection, **dialect.settings(connection, base_url)})
         return rows
+
+    @router.get("/bills/{connection}")
+    async def read_bill(connection: str, day: date) -> Response:
+        """The provider's bill of that day, Beijing time, as it would be downloaded."""
+        provider = world.settings.dialects.get(connection, "")
+        bill = write_bill(world, connection, provider, day)
+        if bill is None:
+            raise RefusalError(404, "NOT_FOUND", "no bills here")
+        return Response(bill, media_type="application/octet-stream")

@@ -37,7 +37,7 @@ CONNECTIONS = {
 }
 """The world of most tests speaks the generic contract; a test of a provider names others (`World.open`)."""
 
-KEYS = {role: f"uk_{role}" for role in ("integrator", "agent", "lead", "warehouse", "admin", "auditor")}
+KEYS = {role: f"uk_{role}" for role in ("integrator", "agent", "lead", "finance", "warehouse", "admin", "auditor")}
 
 
 class Switch(httpx.AsyncBaseTransport):

@@ -69,6 +69,7 @@ def _services(
                 merchant_id=one.merchant_id,
                 channel=made.channel,
                 probe=made.probe,
+                read_bill=provider.read_bill,
             )
             for name, (provider, one, made) in connected.items()
         },

@@ -7,6 +7,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -130,7 +131,7 @@ def worker() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         async with opened(settings, urls) as services:
-            await run_forever(services, stop)
+            await run_forever(services, stop, bills=settings.home / "bills")
 
     with database(settings) as urls, asyncio.Runner(loop_factory=_fast_loop) as runner:
         runner.run(run())
@@ -314,6 +315,60 @@ def probe_connections(
         table.add_row(name, f"[{colour}]{probe.result.value}[/{colour}]", probe.code)
     console.print(table)
     if any(probe.result.value not in {"ok", "not_probed"} for probe in probes.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def reconcile(
+    connection: Annotated[str, typer.Argument(help="The connection whose bill it is.")],
+    file: Annotated[Path, typer.Argument(help="As downloaded: plain, gzip or zip.", exists=True, dir_okay=False)],
+    *,
+    day: Annotated[str | None, typer.Option(help="YYYY-MM-DD, where the bill has no rows that tell it.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report as JSON.")] = None,
+) -> None:
+    """Compares a provider's bill with our ledger; every difference becomes a work item. Exits 1 when there are any."""
+    from unwind.domain.errors import Refusal
+    from unwind.ports.bill import BillUnreadable
+    from unwind.worker.bills import take_bill
+
+    async def run() -> Any:
+        async with opened(settings, urls) as services:
+            return await take_bill(
+                services, connection, file.read_bytes(), day=date.fromisoformat(day) if day else None
+            )
+
+    settings = settings_or_exit()
+    try:
+        with database(settings) as urls, console.status("comparing"):
+            done = asyncio.run(run())
+    except (BillUnreadable, ValueError) as error:
+        console.print(f"[red]账单无法读取 / the bill cannot be read: {error}[/red]")
+        raise typer.Exit(2) from error
+    except Refusal as refusal:
+        console.print(f"[red]该连接没有账单 / no bills for this connection: {connection}[/red]")
+        raise typer.Exit(2) from refusal
+    console.print(
+        f"{done.connection} {done.day}: 退款 refunds {done.refunds} ({done.refunds_minor / 100:.2f}), 支付 payments {done.payments}, "
+        f"一致 agreed {done.agreed}, 差异 differences {len(done.differences)}"
+    )
+    table = Table("difference", "trade", "refund", "ours", "theirs", "case")
+    for one in done.differences:
+        amounts = ["" if minor is None else f"{minor / 100:.2f}" for minor in (one.ours_minor, one.theirs_minor)]
+        table.add_row(one.kind.value, one.trade_no, one.refund_no, *amounts, one.case_id or "")
+    if done.differences:
+        console.print(table)
+    if report is not None:
+        summary = {
+            "connection": done.connection,
+            "day": str(done.day),
+            "refunds": done.refunds,
+            "refunds_minor": done.refunds_minor,
+            "payments": done.payments,
+            "agreed": done.agreed,
+            "differences": done.by_kind,
+        }
+        report.write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
+    if done.differences:
         raise typer.Exit(1)
 
 

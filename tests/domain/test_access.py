@@ -53,7 +53,8 @@ def test_who_may_decide_and_who_may_change_things() -> None:
     assert holders[Scope.CASES_DECIDE] == staff
     assert holders[Scope.ADMIN] == {Role.ADMIN, Role.SYSTEM}
     assert holders[Scope.ORDERS_WRITE] == {Role.ADMIN, Role.SYSTEM, Role.INTEGRATOR}
-    assert holders[Scope.TASKS_ANSWER] == staff | {Role.WAREHOUSE, Role.MERCHANT}
+    assert holders[Scope.TASKS_ANSWER] == staff | {Role.WAREHOUSE, Role.MERCHANT, Role.FINANCE}
+    assert holders[Scope.MONEY_SETTLE] == {Role.LEAD, Role.FINANCE, Role.ADMIN, Role.SYSTEM}
     assert holders[Scope.CASES_REQUEST] == staff | {Role.BUYER, Role.INTEGRATOR}
     assert holders[Scope.CASES_READ] == set(Role) - {Role.WAREHOUSE}
     assert holders[Scope.ORDERS_READ] == set(Role)

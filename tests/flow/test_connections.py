@@ -50,7 +50,7 @@ async def test_a_dead_gateway_parks_refunds_and_none_is_lost(world: World) -> No
         await world.run(until="archived", case_id=case_id)
     refunds = (await world.ledger())["trades"]
     assert [r["money_moved_times"] for trade in refunds for r in trade["refunds"]] == [1, 1, 1, 1]
-    assert await world.sql("SELECT FROM alerts WHERE kind = 'connection_down' AND closed_at IS NULL") == []
+    assert await world.sql("SELECT kind FROM alerts WHERE kind = 'connection_down' AND closed_at IS NULL") == []
     assert (await world.violations())["violations"] == []
 
 

@@ -9,6 +9,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
 from unwind.domain.outcome import Outcome, OutcomeKind
+from unwind.ports.bill import BillReader
 from unwind.ports.callback import CallbackVerifier
 from unwind.ports.carrier import Carrier
 from unwind.ports.notifier import Notifier
@@ -78,6 +79,8 @@ class Provider:
     connect: Callable[[Any, Surroundings], Connected]
     error_kinds: Mapping[str, OutcomeKind]
     """The provider's error table: code -> what it means. A code that is not here is UNKNOWN with an alert."""
+    read_bill: BillReader | None = None
+    """Where it has bills that we can read."""
 
 
 def probe_of(outcome: Outcome) -> Probe:

@@ -11,6 +11,7 @@ class Role(StrEnum):
     AGENT = "agent"
     LEAD = "lead"
     OPS = "ops"
+    FINANCE = "finance"
     WAREHOUSE = "warehouse"
     MERCHANT = "merchant"
     ADMIN = "admin"
@@ -26,6 +27,8 @@ class Scope(StrEnum):
     CASES_REQUEST = "cases:request"
     CASES_DECIDE = "cases:decide"
     TASKS_ANSWER = "tasks:answer"
+    MONEY_SETTLE = "money:settle"
+    """Bill differences, and whatever else books money without a gateway."""
     ADMIN = "admin"
 
 
@@ -35,8 +38,16 @@ SCOPES_OF: dict[Role, frozenset[Scope]] = {
         {Scope.ORDERS_READ, Scope.CASES_READ, Scope.CASES_REQUEST, Scope.CASES_DECIDE, Scope.TASKS_ANSWER}
     ),
     Role.LEAD: frozenset(
-        {Scope.ORDERS_READ, Scope.CASES_READ, Scope.CASES_REQUEST, Scope.CASES_DECIDE, Scope.TASKS_ANSWER}
+        {
+            Scope.ORDERS_READ,
+            Scope.CASES_READ,
+            Scope.CASES_REQUEST,
+            Scope.CASES_DECIDE,
+            Scope.TASKS_ANSWER,
+            Scope.MONEY_SETTLE,
+        }
     ),
+    Role.FINANCE: frozenset({Scope.ORDERS_READ, Scope.CASES_READ, Scope.TASKS_ANSWER, Scope.MONEY_SETTLE}),
     Role.OPS: frozenset({Scope.ORDERS_READ, Scope.CASES_READ}),
     Role.WAREHOUSE: frozenset({Scope.ORDERS_READ, Scope.TASKS_ANSWER}),
     Role.MERCHANT: frozenset({Scope.ORDERS_READ, Scope.CASES_READ, Scope.TASKS_ANSWER}),

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from unwind.flow.health import Health
 from unwind.policy.engine import Policy
+from unwind.ports.bill import BillReader
 from unwind.ports.callback import CallbackVerifier
 from unwind.ports.carrier import Carrier
 from unwind.ports.notifier import Notifier
@@ -49,6 +50,7 @@ class Link:
     merchant_id: str | None
     channel: str
     probe: Callable[[], Awaitable[Probe]]
+    read_bill: BillReader | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,15 +8,16 @@ from starlette.responses import Response
 from unwind.desk.dossier import read_dossier
 from unwind.desk.refund_exceptions import exception_of
 from unwind.domain.access import Scope, authorise
-from unwind.domain.errors import Refusal
+from unwind.domain.errors import Refusal, require
 from unwind.domain.order import LineId
 from unwind.flow import hand_work, review
 from unwind.flow.other_account import send_elsewhere
 from unwind.ports.payment import PayeeAccount
-from unwind.storage import desk, tasks
+from unwind.reconcile import settle_difference
+from unwind.storage import bills, desk, tasks
 from unwind.web.access import Caller, Wired
 from unwind.web.responses import ERRORS, json_response
-from unwind.web.schemas import DecisionIn, OtherAccountIn, TaskResultIn
+from unwind.web.schemas import DecisionIn, OtherAccountIn, SettleDifferenceIn, TaskResultIn
 
 router = APIRouter(prefix="/api/v1/desk", tags=["desk"])
 PageSize = Annotated[int, Query(ge=1, le=200)]
@@ -84,6 +85,24 @@ async def send_to_other_account(
     )
     await send_elsewhere(services, caller, case_id, leg_no, account, case_version=body.case_version)
     return await one_case(services, caller, case_id)
+
+
+@router.get("/bill-differences", responses=ERRORS)
+async def list_bill_differences(services: Wired, caller: Caller, limit: PageSize = 50) -> Response:
+    """Where a provider's bill and our ledger differ, the oldest first, with age and order."""
+    authorise(caller, Scope.MONEY_SETTLE)
+    require(caller.merchant_id is None, "forbidden")
+    async with services.database.connection() as conn:
+        return json_response({"differences": await bills.open_differences(conn, differences_max=limit)})
+
+
+@router.post("/bill-differences/{difference_id}/settle", responses=ERRORS)
+async def settle_bill_difference(
+    services: Wired, caller: Caller, difference_id: int, body: SettleDifferenceIn
+) -> Response:
+    """`book_elsewhere`: the provider paid it back without us, so so much less may still go back. `explained`: nothing to book."""
+    await settle_difference(services.database, caller, difference_id, body.resolution)
+    return json_response({"difference_id": difference_id, "resolution": body.resolution.value})
 
 
 @router.get("/tasks", responses=ERRORS)

@@ -53,6 +53,8 @@ CATALOG: dict[str, tuple[int, str, str]] = {
     "nothing_to_retry": (409, "没有可以重试的步骤", "There is nothing to try again"),
     "not_abnormal": (409, "该退款没有异常", "This refund is not abnormal"),
     "no_other_account": (409, "该渠道不支持改退其他账户", "This gateway cannot send it to another account"),
+    "nothing_to_book": (409, "该差异没有可登记的金额", "This difference has nothing to book"),
+    "more_than_left": (409, "金额超过该支付的可退余额", "More than the payment still holds"),
     "task_answered": (409, "任务已被处理", "The task has been answered"),
     "callback_refused": (401, "回调签名无效", "The callback's signature is not valid"),
     "too_many_requests": (429, "请求过于频繁", "Too many requests"),

@@ -9,6 +9,7 @@ from unwind.domain.case import RefundOn
 from unwind.domain.order import Dependence, Funder, Presale, Promise, ReturnsAs, VirtualState
 from unwind.domain.stage import Stage
 from unwind.flow.review import Choice
+from unwind.reconcile import Resolution
 from unwind.tagging import Reason
 
 Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.:\-]+$")]
@@ -188,6 +189,10 @@ class OtherAccountIn(Strict):
         if any(given) != (self.kind == "user_bank_card") or any(given) != all(given):
             raise ValueError("bank_type, account_no and account_name belong to user_bank_card, all three")
         return self
+
+
+class SettleDifferenceIn(Strict):
+    resolution: Resolution
 
 
 class StockIn(Strict):

@@ -6,6 +6,7 @@ Any number of these run side by side: what one has leased the others do not see.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import psycopg
 import structlog
@@ -18,6 +19,7 @@ from unwind.flow.run import work_once
 from unwind.flow.services import Services
 from unwind.flow.timeout import close_unpaid
 from unwind.storage import connections, idempotency
+from unwind.worker.bills import take_waiting_bills
 
 POLL_S = 0.25
 HEALTH_S = 5.0
@@ -29,12 +31,13 @@ KEYS_PER_ROUND = 1000
 log = structlog.get_logger()
 
 
-async def run_forever(services: Services, stop: asyncio.Event) -> None:
-    """Until `stop` is set. A database that is away is waited for; nothing is lost meanwhile."""
+async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -> None:
+    """Until `stop` is set. A database that is away is waited for; nothing is lost meanwhile. `bills`: where downloaded bills are laid."""
     await asyncio.gather(
         _repeat("cases", POLL_S, stop, lambda: _cases(services)),
         _repeat("unpaid", POLL_S, stop, lambda: _unpaid(services)),
         _repeat("health", HEALTH_S, stop, lambda: _health(services)),
+        _repeat("bills", HOUSEKEEPING_S, stop, lambda: take_waiting_bills(services, bills)),
         _repeat("housekeeping", HOUSEKEEPING_S, stop, lambda: _housekeeping(services)),
         _repeat("checkup", CHECKUP_S, stop, lambda: halt_broken_merchants(services)),
     )

@@ -42,13 +42,54 @@ CREATE TABLE connection_minutes (
 COMMENT ON TABLE connection_minutes IS 'how each connection fares; kept for a day. failed: no answer that can be trusted';
 CREATE INDEX connection_minutes_age ON connection_minutes (minute);
 
+-- Bills ------------------------------------------------------------------------------------------------------------------------------------
+CREATE TABLE bills (
+    connection text NOT NULL,
+    day date NOT NULL,
+    loaded_at timestamptz NOT NULL,
+    PRIMARY KEY (connection, day)
+);
+COMMENT ON COLUMN bills.day IS 'the provider''s day, in its own time zone';
+
+CREATE TABLE bill_rows (
+    connection text NOT NULL,
+    day date NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('payment', 'refund')),
+    trade_no text NOT NULL,
+    refund_no text NOT NULL,
+    amount_minor bigint NOT NULL CHECK (amount_minor >= 0),
+    at timestamptz NOT NULL,
+    FOREIGN KEY (connection, day) REFERENCES bills
+);
+CREATE INDEX bill_rows_of_day ON bill_rows (connection, day);
+CREATE INDEX bill_rows_by_refund ON bill_rows (connection, refund_no) WHERE refund_no <> '';
+
+CREATE TABLE bill_differences (
+    difference_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    connection text NOT NULL,
+    day date NOT NULL,
+    kind text NOT NULL,
+    trade_no text NOT NULL,
+    refund_no text NOT NULL,
+    ours_minor bigint,
+    theirs_minor bigint,
+    case_id text,
+    opened_at timestamptz NOT NULL,
+    closed_at timestamptz,
+    closed_by text,
+    resolution text,
+    UNIQUE (connection, day, kind, trade_no, refund_no)
+);
+CREATE INDEX bill_differences_open ON bill_differences (opened_at) WHERE closed_at IS NULL;
+
 CREATE INDEX shipments_by_id ON shipments (shipment_id);
 CREATE INDEX legs_blocked ON legs (case_id) WHERE state = 'blocked';
 
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'unwind_app') THEN
-        GRANT SELECT, INSERT, UPDATE ON alerts TO unwind_app;
+        GRANT SELECT, INSERT, UPDATE ON alerts, bill_differences TO unwind_app;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON bills, bill_rows TO unwind_app;
         GRANT SELECT, INSERT, UPDATE, DELETE ON connection_minutes TO unwind_app;
         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO unwind_app;
     END IF;
