@@ -180,7 +180,8 @@ def _parcel_steps(world: World, connection: str, request_id: str, detail: Mappin
 
 
 def _return_number(connection: str, no: str) -> str:
-    return "RT" + hashlib.sha256(f"{connection}/{no}".encode()).hexdigest()[:12].upper()
+    """Letters and thirteen digits, as such numbers are."""
+    return f"RT{int(hashlib.sha256(f'{connection}/{no}'.encode()).hexdigest(), 16) % 10**13:013d}"
 
 
 def register(world: World) -> None:

@@ -1,12 +1,11 @@
 """Message services in their own formats: Alibaba Cloud text messages, WeChat subscribe messages, group chats, Standard Webhooks.
 
-None of them signs its answers. What they share is `PlainResponder`: JSON out, faults as broken JSON.
+None of them signs its answers.
 """
 
 import base64
 import hashlib
 import hmac
-import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sandbox.answers import Answer
 from sandbox.callbacks import Letter
 from sandbox.dialects.frame import Answered, Asked
+from sandbox.dialects.plain import PlainResponder, read_json, reply
 from sandbox.keyring import Keyring
 from sandbox.world import World
 
@@ -30,43 +29,6 @@ ROBOT_WINDOW_S = 3600.0
 TOKEN_LIFE_S = 7200
 CODE_LENGTH = 16
 SEND = "messages.send"
-
-
-class PlainResponder:
-    """`words`: an answer of the world -> (status, body) of the provider."""
-
-    def __init__(
-        self,
-        words: Callable[[Answer], tuple[int, Mapping[str, Any]]],
-        *,
-        busy: tuple[int, Mapping[str, Any]],
-        broken: tuple[int, Mapping[str, Any]],
-    ) -> None:
-        self._words, self._busy, self._broken = words, busy, broken
-
-    def respond(self, answer: Answer) -> Response:
-        return reply(*self._words(answer))
-
-    def respond_badly_signed(self, answer: Answer) -> Response:
-        return self.respond_malformed(answer)
-
-    def respond_malformed(self, answer: Answer) -> Response:
-        status, body = self._words(answer)
-        whole = orjson.dumps(body)
-        return Response(whole[: len(whole) // 2], status_code=status, media_type="application/json")
-
-    def respond_of_another(self, answer: Answer) -> Response:
-        return self.respond_malformed(answer)
-
-    def rate_limited(self) -> Response:
-        return reply(*self._busy)
-
-    def system_error(self) -> Response:
-        return reply(*self._broken)
-
-
-def reply(status: int, body: Mapping[str, Any]) -> Response:
-    return Response(orjson.dumps(body), status_code=status, media_type="application/json")
 
 
 class Silent:
@@ -427,11 +389,3 @@ class RobotDialect(Silent):
     def settings(self, connection: str, base_url: str) -> dict[str, Any]:
         row = {"provider": self.provider, "base_url": base_url, "token": self._token(connection)}
         return row if self._words is WECOM else {**row, "secret": self._secret(connection)}
-
-
-def read_json(raw: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(raw or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}

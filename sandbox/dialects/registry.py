@@ -3,7 +3,12 @@
 from sandbox.dialects import notices
 from sandbox.dialects.frame import Dialect, MakeDialect
 from sandbox.dialects.generic import GenericDialect
+from sandbox.dialects.jdl import JdlDialect
+from sandbox.dialects.kuaidi100 import Kuaidi100Dialect
 from sandbox.dialects.qimen import QimenDialect
+from sandbox.dialects.sf import SfDialect
+from sandbox.dialects.yto import YtoDialect
+from sandbox.dialects.zto import ZtoDialect
 from sandbox.keyring import Keyring
 from sandbox.world import World
 
@@ -20,6 +25,11 @@ GENERIC = ("generic_payment", "generic_warehouse", "generic_carrier", "generic_s
 DIALECTS: dict[str, MakeDialect] = {
     **{name: _generic(name) for name in GENERIC},
     "qimen": QimenDialect,
+    "sf": SfDialect,
+    "kuaidi100": Kuaidi100Dialect,
+    "zto": ZtoDialect,
+    "jdl": JdlDialect,
+    "yto": YtoDialect,
     "aliyun_sms": notices.AliyunSmsDialect,
     "wechat_subscribe": notices.WechatSubscribeDialect,
     "webhook": notices.WebhookDialect,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from unwind.domain.case import Case, Leg
-from unwind.domain.legs import LegKind
+from unwind.domain.legs import LegKind, LegState
 from unwind.domain.order import Order, Payment, Shipment
 from unwind.domain.outcome import Outcome, OutcomeKind, TradeState
 from unwind.domain.refund_number import request_number
@@ -93,7 +93,10 @@ def party_of(services: Services, call: Call) -> PaymentGateway | Warehouse | Car
             return services.gateways.get(connection)
         case LegKind.HOLD_SHIPMENT:
             return services.warehouses.get(connection)
-        case LegKind.VOID_WAYBILL | LegKind.RECALL_PARCEL:
+        case LegKind.VOID_WAYBILL:
+            carrier = services.carriers.get(connection)
+            return carrier if carrier is not None and carrier.can_void else None
+        case LegKind.RECALL_PARCEL:
             return services.carriers.get(connection)
         case _:
             return services.shops.get(connection)
@@ -181,6 +184,7 @@ def _parcel(call: Call) -> ParcelCall:
         waybill_no=shipment.waybill_no if shipment else "",
         order_id=call.order.order_id,
         reason_code=call.case.reason,
+        is_accepted=call.leg.state is LegState.ACCEPTED,
     )
 
 

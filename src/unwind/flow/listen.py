@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from unwind.domain.errors import Refusal
+from unwind.domain.legs import LegKind
 from unwind.domain.outcome import TradeState
 from unwind.flow import aftermath
 from unwind.flow.services import Services
@@ -45,6 +46,8 @@ async def take_news(services: Services, connection: str, news: News) -> bool:
         if case_id is not None:
             await locks.lock_case(conn, case_id)
             await cases.ask_again_now(conn, case_id)
+            if news.kind == "recall.failed":
+                await cases.lose_patience(conn, case_id, LegKind.RECALL_PARCEL)
             await locks.wake_case(conn, case_id)
         if payment is not None:
             await _book_payment(conn, services, payment, paid_minor)
@@ -74,7 +77,7 @@ async def _case_of(conn: Connection, news: News) -> str | None:
         return await cases.case_of_request(conn, str(news.data["request_id"]))
     if "outbound_no" in news.data:
         return await cases.case_of_outbound(conn, str(news.data["outbound_no"]))
-    if news.kind == "parcel.moved":
+    if "waybill_no" in news.data:
         return await _case_of_parcel(conn, str(news.data.get("waybill_no", "")))
     return None
 

@@ -16,6 +16,8 @@ class ParcelCall:
     waybill_no: str
     order_id: str
     reason_code: str
+    is_accepted: bool = False
+    """The carrier has taken this very request: without proof yet it is under way, not lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,9 @@ class Tracking:
 
 
 class Carrier(Protocol):
+    can_void: bool
+    """False: a label is voided by hand."""
+
     async def void_waybill(self, call: ParcelCall) -> Outcome:
         """Before pick-up only; REFUSED after it."""
         ...

@@ -528,6 +528,14 @@ async def ask_again_now(conn: Connection, case_id: str) -> None:
     )
 
 
+async def lose_patience(conn: Connection, case_id: str, kind: LegKind) -> None:
+    """Accepted legs of this kind are asked about once more, and then a person looks: word has come that nothing will come of them."""
+    await conn.execute(
+        "UPDATE legs SET due_at = unwind_now() + interval '1 minute' WHERE case_id = %s AND kind = %s AND state = 'accepted'",
+        (case_id, kind.value),
+    )
+
+
 async def latest_case(conn: Connection, order_id: str) -> str | None:
     """The newest cancellation of an order, open or not."""
     cursor = await conn.execute(

@@ -48,6 +48,8 @@ PLACE_LENGTH_MAX = 64
 class GenericCarrier:
     """Implements ports.carrier.Carrier."""
 
+    can_void = True
+
     def __init__(self, client: SignedClient) -> None:
         self._client = client
 
