@@ -533,9 +533,27 @@ async def test_the_route_in_one_form(road: tuple[World, str]) -> None:
     assert [event.place for event in route.events] == ["杭州", "嘉兴"]
     (parcel,) = (await world.dossier(case_id))["parcels"]
     assert parcel["verdict"] == "moving"
+    assert parcel["feed_age_s"] < 60, "it reached us just now"
     missing = await party.track("SF9999999999999")
     assert isinstance(missing, Outcome)
     assert missing.kind is OutcomeKind.NOT_FOUND
+
+
+@pytest.mark.parametrize("road", ["sf", "kuaidi100"], indirect=True)
+async def test_news_that_nobody_had_are_late_and_old_news_are_not(road: tuple[World, str]) -> None:
+    """The shop shows nothing for a day; the carrier has known since yesterday. Had the shop known, the parcel would just lie still."""
+    world, _ = road
+    yesterday = ((await world.now()) - timedelta(hours=26)).isoformat()
+    route = [{"stage": "handed_over", "place": "杭州", "at": yesterday}]
+    for number, moved_at, verdict in (("SF1000000000007", None, "feed_late"), ("SF1000000000008", yesterday, "moving")):
+        parcel = {**shipment(number[-2:]), "waybill_no": number, "moved_at": moved_at, "fed_at": moved_at}
+        order_id = await world.order(shipments=[parcel])
+        waybill = {"connection": "sf", "no": number, "order_no": order_id, "events": route}
+        await world.ask_sandbox("waybills", waybill)
+        case_id = (await world.cancel(order_id))["case_id"]
+        await world.run()
+        (shown,) = (await world.dossier(case_id))["parcels"]
+        assert shown["verdict"] == verdict
 
 
 @pytest.mark.parametrize("road", CARRIERS, indirect=True)

@@ -30,9 +30,13 @@ CONNECTIONS = {
     "wxpay": "generic_payment",
     "alipay": "generic_payment",
     "unionpay": "generic_payment",
-    "wms": "generic_warehouse",
-    "sf": "generic_carrier",
-    "sms": "generic_messages",
+    "wms": "qimen",
+    "sf": "sf",
+    "zto": "zto",
+    "yto": "yto",
+    "sms": "aliyun_sms",
+    "wechat": "wechat_subscribe",
+    "dingtalk": "dingtalk",
 }
 """Which provider's format each party of the demo speaks."""
 REQUEST_EVERY_S = 6.0

@@ -21,6 +21,7 @@ STAGES = (
     ("out_for_delivery", 0.03),
     ("delivered", 0.07),
 )
+CARRIERS = ("sf", "sf", "zto", "yto")
 STORY_ORDERS = ("STORY-BACKPACK", "STORY-TABLEWARE", "STORY-PHONE", "STORY-CAKE")
 
 
@@ -109,10 +110,15 @@ class Seeder:
             ],
             "payments": [_payment(order_id, connection, method, amount)] if is_paid else [],
             "shipments": shipments,
-            "buyer": {"name": "演示买家", "phone": f"1000000{self._random.randrange(10000):04d}", "language": "zh"},
+            "buyer": self._buyer(),
         }
         self._outside(order_id, body, stage, feed_late=feed_late)
         self._ok(self._unwind.put(f"/api/v1/orders/{order_id}", json=body, headers=_as("integrator")))
+
+    def _buyer(self) -> dict[str, str]:
+        """Half of them follow the shop's mini program."""
+        buyer = {"name": "演示买家", "phone": f"1000000{self._random.randrange(10000):04d}", "language": "zh"}
+        return {**buyer, "openid": f"o-demo-{self._random.randrange(10**6)}"} if self._random.random() < 0.5 else buyer  # noqa: PLR2004
 
     def _close(self, merchant: DemoMerchant) -> None:
         """Hours such that the merchant is closed now and opens later, as at 20:00 for 09:00."""
@@ -123,10 +129,11 @@ class Seeder:
         self._ok(self._unwind.put(f"/api/v1/merchants/{merchant.merchant_id}", json=body, headers=_as("admin")))
 
     def _shipment(self, order_id: str, quantity: int, stage: str, placed: datetime, *, on_road: bool) -> dict[str, Any]:
+        carrier = "sf" if order_id in STORY_ORDERS else self._random.choice(CARRIERS)
         return {
             "shipment_id": f"{order_id}-S1",
-            "carrier": "sf",
-            "waybill_no": f"SF{order_id}",
+            "carrier": carrier,
+            "waybill_no": f"{carrier.upper()}{order_id}",
             "stage": stage if on_road else "handed_over",
             "picked_up_at": (placed + (self._now - placed) / 4).isoformat() if on_road else None,
             "quantities": {"L1": quantity},
@@ -182,7 +189,7 @@ class Seeder:
         fed_at = self._now - timedelta(minutes=20)
         behaviour = self._random.choices(("recall_ok", "recall_fails", "delivered_first"), (8, 1, 1))[0]
         return {
-            "connection": "sf",
+            "connection": shipment["carrier"],
             "no": shipment["waybill_no"],
             "order_no": order_id,
             "stage": "label_printed" if not events else stage,

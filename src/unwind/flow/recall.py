@@ -7,7 +7,7 @@ from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import COMING_BACK, ON_THE_WAY, Stage
 from unwind.flow.execute import Lease
 from unwind.flow.services import Services
-from unwind.ports.carrier import Tracking
+from unwind.ports.carrier import RouteEvent, Tracking
 from unwind.storage import cases, locks, orders, shipments
 from unwind.storage.database import to_json
 
@@ -44,7 +44,11 @@ async def look_at_parcels(services: Services, lease: Lease) -> bool:
 
 
 def route_document(shipment: Shipment, tracking: Tracking | None, *, looked_at: datetime) -> dict[str, object]:
-    """What is stored of a route. No answer leaves what is known; only the moment of looking is new."""
+    """What is stored of a route. No answer leaves what is known; only the moment of looking is new.
+
+    Where the carrier does not say when it passed its news on, the moment they reach us stands for it: what neither the shop nor we knew
+    until now has been late.
+    """
     if tracking is None:
         return {
             "route": "[]",
@@ -60,9 +64,16 @@ def route_document(shipment: Shipment, tracking: Tracking | None, *, looked_at: 
     return {
         "route": to_json([{"at": e.at, "stage": e.stage, "place": e.place} for e in events]),
         "moved_at": events[-1].at if events else shipment.moved_at,
-        "fed_at": tracking.fed_at,
+        "fed_at": tracking.fed_at or _reached_us_at(shipment, events, looked_at),
         "tracked_at": looked_at,
         "return_waybill_no": tracking.return_waybill_no,
         "stage": None,
         "picked_up_at": moving[0].at if moving else None,
     }
+
+
+def _reached_us_at(shipment: Shipment, events: list[RouteEvent], looked_at: datetime) -> datetime | None:
+    if not events:
+        return shipment.fed_at
+    was_known = shipment.moved_at is not None and shipment.moved_at >= events[-1].at
+    return shipment.fed_at if was_known else looked_at

@@ -31,7 +31,8 @@ class RouteEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracking:
-    """Route oldest first. `fed_at`: when the carrier last sent anything, which may be long after the event itself."""
+    """Route oldest first. `fed_at`: when the carrier last passed anything on, which may be long after the event itself; None where it
+    does not say."""
 
     waybill_no: str
     events: tuple[RouteEvent, ...]

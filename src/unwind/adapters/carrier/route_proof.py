@@ -35,15 +35,13 @@ def recall_of_route(route: Tracking | Outcome, call: ParcelCall) -> Outcome:
     return Outcome(kind=kind, code="route", evidence={"stage": last.value})
 
 
-def tracking_of(
-    waybill_no: str, events: Iterable[RouteEvent], *, return_waybill_no: str = "", fed_at: datetime | None = None
-) -> Tracking:
-    """Oldest first. Without a word on when the carrier got its news, the newest event's own time stands for it."""
+def tracking_of(waybill_no: str, events: Iterable[RouteEvent], *, return_waybill_no: str = "") -> Tracking:
+    """Oldest first. None of these carriers says when its news were passed on; when they reached us is for the flow to know."""
     route = tuple(sorted(events, key=lambda event: (event.at, ORDER[event.stage])))[-EVENTS_MAX:]
     return Tracking(
         waybill_no=waybill_no,
         events=route,
-        fed_at=fed_at or (route[-1].at if route else None),
+        fed_at=None,
         return_waybill_no=return_waybill_no,
     )
 
