@@ -34,6 +34,9 @@ log = structlog.get_logger()
 
 TOGETHER_MAX = 16
 """Requests of one batch: beyond this the commit is shared well enough, and every one of them waits for all."""
+TURNS = 4
+"""Of the event loop between two batches: answers go out, what has arrived is read, and its handlers come to the intake. It takes no time
+when nothing has."""
 WAITING_MAX = 256
 """Requests that wait for the next batches; what comes on top goes alone and is held back by the pool of connections."""
 
@@ -79,7 +82,8 @@ class Intake:
         try:
             while self._waiting:
                 await self._carry([self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER_MAX))])
-                await asyncio.sleep(0)
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
         finally:
             self._carrier = None
 
