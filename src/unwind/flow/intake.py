@@ -78,7 +78,7 @@ class Intake:
         return await outcome
 
     async def _carry_all(self) -> None:
-        """Batch after batch until nobody waits."""
+        """Batch after batch until nobody waits. Should it be stopped, everybody goes alone."""
         try:
             while self._waiting:
                 await self._carry([self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER_MAX))])
@@ -86,6 +86,8 @@ class Intake:
                     await asyncio.sleep(0)
         finally:
             self._carrier = None
+            while self._waiting:
+                _settle(self._waiting.popleft(), None)
 
     async def _carry(self, batch: Sequence[Waiting]) -> None:
         """Settles every outcome of the batch, whatever happens to it."""
