@@ -3,21 +3,13 @@
 -- `claim_and_lock`. Returns the orders that are ours now and whose key, where there is one, has not been used. From here on the
 -- transaction waits for a lock no longer than `patience_ms`.
 CREATE FUNCTION claim_free(wanted jsonb, patience_ms integer) RETURNS text[] LANGUAGE plpgsql AS $$
-DECLARE
-    one record;
-    ours text[] := '{}';
+DECLARE ours text[];
 BEGIN
     PERFORM set_config('lock_timeout', patience_ms::text, true);
-    FOR one IN
-        SELECT w.principal_id, w.operation, w.key, w.order_id
-        FROM jsonb_to_recordset(wanted) AS w(principal_id text, operation text, key text, order_id text)
-    LOOP
-        IF one.key = '' OR pg_try_advisory_xact_lock(
-            hashtextextended(one.principal_id || chr(10) || one.operation || chr(10) || one.key, 0)
-        ) THEN
-            ours := ours || one.order_id;
-        END IF;
-    END LOOP;
+    ours := ARRAY(
+        SELECT w.order_id FROM jsonb_to_recordset(wanted) AS w(principal_id text, operation text, key text, order_id text)
+        WHERE w.key = '' OR pg_try_advisory_xact_lock(
+            hashtextextended(w.principal_id || chr(10) || w.operation || chr(10) || w.key, 0)));
     -- A statement of its own, so that it sees what the holders of these keys committed before they became ours.
     RETURN ARRAY(
         SELECT o.order_id FROM orders o
