@@ -35,8 +35,8 @@ log = structlog.get_logger()
 TOGETHER_MAX = 16
 """Requests of one batch: beyond this the commit is shared well enough, and every one of them waits for all."""
 TURNS = 4
-"""Of the event loop between two batches: answers go out, what has arrived is read, and its handlers come to the intake. It takes no time
-when nothing has."""
+"""Of the event loop between two batches: answers go out, what has arrived is read, and its handlers come to the intake. No timer: a turn
+in which nothing has arrived is over at once."""
 WAITING_MAX = 256
 """Requests that wait for the next batches; what comes on top goes alone and is held back by the pool of connections."""
 

@@ -4,6 +4,7 @@
 
 Two round trips to the database: the reading, and the writing with its commit. Nobody outside is called. A request for lines that are
 already being taken back becomes an event on the case that holds them; a request for what is already done gets that case's answer.
+Over HTTP, requests come through `intake.py`, which lets those that arrive together share the two round trips.
 """
 
 import hashlib
