@@ -1,24 +1,31 @@
 """Where the time of one unpaid cancellation goes, part by part, in one process."""
 
 import asyncio
+import statistics
 import time
-from collections.abc import Callable
+import timeit
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from unwind.domain.access import SYSTEM
 from unwind.domain.plan import complete_wish
-from unwind.flow.receipt import Origin, new_case_id, write_down
-from unwind.flow.receive import Request, receive
+from unwind.flow.intake import Intake
+from unwind.flow.receipt import new_case_id
+from unwind.flow.receive import Request, consider, lay_out, receive
 from unwind.flow.screen import screen
 from unwind.flow.services import Services
-from unwind.flow.tag import read_words, tags_document
+from unwind.flow.tag import read_words
 from unwind.policy.engine import load_default
-from unwind.storage.database import Database
+from unwind.storage.database import Database, to_json
 from unwind.storage.orders import read_order
 from unwind.storage.privacy import Vault
 from unwind.web.schemas import CancellationIn
 
 REPEATS = 300
+TOGETHER = 4
+"""As many as come to one process at once in the benchmark."""
+ORDERS = REPEATS * (1 + TOGETHER)
+"""Orders that the breakdown cancels; nobody may have cancelled them before."""
 
 
 def print_breakdown(url: str) -> None:
@@ -31,59 +38,57 @@ async def _print(url: str) -> None:
     services = Services(database=database, policy=load_default(), vault=Vault(bytes(32)))
     async with database.connection() as conn:
         cursor = await conn.execute(
-            "SELECT order_id FROM orders WHERE cancelled_at IS NULL ORDER BY order_id LIMIT %s", (REPEATS,)
+            "SELECT order_id FROM orders WHERE cancelled_at IS NULL ORDER BY order_id LIMIT %s", (ORDERS,)
         )
         names = [row["order_id"] for row in await cursor.fetchall()]
-        if not names:
-            cursor = await conn.execute("SELECT order_id FROM orders LIMIT 1")
-            names = [row["order_id"] for row in await cursor.fetchall()]
         row = await read_order(conn, names[0])
-    if row is None:
-        return
-    read = read_words(row.order, picked="CHANGED_MIND", text="", channel="app")
+    assert row is not None
+    assert len(names) == ORDERS
+    request = _request(names[0])
+    seen = consider(services, SYSTEM, request, row)
     wanted = complete_wish(row.order, None)
-    origin = Origin(
-        channel="app",
-        actor="bench",
-        reason="CHANGED_MIND",
-        tags=tags_document(read.tags, picked=None),
-        policy_version="x",
-    )
-    if wanted:
-        screened = screen(row, wanted, policy=services.policy, words=read.words, channel="app")
-        parts: list[tuple[str, Callable[[], Any]]] = [
-            (
-                "parse and validate the request",
-                lambda: CancellationIn.model_validate({"order_id": "B1", "reason": "CHANGED_MIND"}),
-            ),
-            ("tag", lambda: read_words(row.order, picked="CHANGED_MIND", text="", channel="app")),
-            (
-                "partition, facts, policy, guards",
-                lambda: screen(row, wanted, policy=services.policy, words=read.words, channel="app"),
-            ),
-            (
-                "plan, history, receipt",
-                lambda: write_down(row.order, screened, origin, case_id=new_case_id(row.now), now=row.now),
-            ),
-        ]
-        print("breakdown, one process, microseconds each (median of repeats):")
-        for name, part in parts:
-            print(f"  {name:36} {_median_us(part):8.0f}")
-    times = []
-    for name in names:
-        started = time.perf_counter()
-        await receive(services, SYSTEM, Request(order_id=name, channel="app", picked="CHANGED_MIND"))
-        times.append(time.perf_counter() - started)
-    times.sort()
-    print(f"  {'receive, database included':36} {times[len(times) // 2] * 1e6:8.0f}")
+    words = seen.read.words
+    receipt, body = lay_out(services, SYSTEM, request, seen, case_id=new_case_id(row.now), note={})
+    parts: list[tuple[str, Callable[[], Any]]] = [
+        (
+            "parse and validate the request",
+            lambda: CancellationIn.model_validate_json(b'{"order_id":"B1","reason":"CHANGED_MIND"}'),
+        ),
+        ("tag", lambda: read_words(row.order, picked="CHANGED_MIND", text="", channel="app")),
+        (
+            "partition, facts, policy, guards",
+            lambda: screen(row, wanted, policy=services.policy, words=words, channel="app"),
+        ),
+        (
+            "plan, history, receipt, answer",
+            lambda: lay_out(services, SYSTEM, request, seen, case_id="UW", note={}),
+        ),
+        ("documents to JSON", lambda: (to_json(receipt.document), to_json(body))),
+    ]
+    print("breakdown, one process, microseconds per cancellation (median of repeats):")
+    for name, part in parts:
+        print(f"  {name:40} {_median_us(part):8.0f}")
+    alone = [await _timed(receive(services, SYSTEM, _request(name))) for name in names[:REPEATS]]
+    print(f"  {'all of it with the database, alone':40} {statistics.median(alone):8.0f}")
+    intake = Intake(services)
+    together = [
+        await _timed(asyncio.gather(*(intake.receive(SYSTEM, _request(name)) for name in names[i : i + TOGETHER])))
+        for i in range(REPEATS, ORDERS, TOGETHER)
+    ]
+    print(f"  {f'all of it with the database, {TOGETHER} together':40} {statistics.median(together) / TOGETHER:8.0f}")
     await database.close()
 
 
+def _request(order_id: str) -> Request:
+    return Request(order_id=order_id, channel="app", picked="CHANGED_MIND", idempotency_key=f"breakdown-{order_id}")
+
+
+async def _timed(work: Awaitable[object]) -> float:
+    """Microseconds."""
+    started = time.perf_counter()
+    await work
+    return (time.perf_counter() - started) * 1e6
+
+
 def _median_us(part: Callable[[], Any]) -> float:
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        part()
-        times.append(time.perf_counter() - started)
-    times.sort()
-    return times[len(times) // 2] * 1e6
+    return statistics.median(timeit.repeat(part, number=1, repeat=REPEATS)) * 1e6

@@ -35,6 +35,7 @@ STORY = (
     ("6", "settle", "落定", "flow/settle.py"),
     ("7", "notify", "通知", "flow/notify.py"),
     ("8", "archive", "闭环归档", "flow/archive.py"),
+    ("around", "intake", "同时到达", "flow/intake.py"),
     ("around", "timeout", "超时未付", "flow/timeout.py"),
     ("around", "listen", "回调", "flow/listen.py"),
     ("around", "aftermath", "事后", "flow/aftermath.py"),

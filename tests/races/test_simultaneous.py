@@ -4,9 +4,13 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
+
+import pytest
 
 from tests.world import World, line
 from unwind.domain.access import SYSTEM
+from unwind.flow.intake import Intake
 from unwind.flow.receive import Request, receive
 from unwind.storage.database import Database
 
@@ -87,8 +91,6 @@ async def test_two_workers_share_the_cases_and_pay_each_once(world: World) -> No
 
 
 async def test_a_worker_that_slept_past_its_lease_writes_nothing(world: World) -> None:
-    import pytest
-
     from unwind.flow.execute import Lease
     from unwind.flow.run import advance
     from unwind.storage import locks
@@ -178,25 +180,28 @@ async def wiretapped(socket_path: str, wire: Wire, port: int) -> AsyncIterator[N
         yield
 
 
-async def test_the_hot_path_takes_at_most_three_round_trips(world: World) -> None:
-    """Counted on the wire: the reading, and the writing with its commit."""
+@pytest.mark.parametrize(("door", "company"), [("receive", 1), ("intake", 1), ("intake", 4), ("intake", 16)])
+async def test_the_hot_path_takes_at_most_three_round_trips(world: World, door: str, company: int) -> None:
+    """Counted on the wire, for a request alone and for all that arrive together: the reading, and the writing with its commit."""
     from urllib.parse import parse_qs, urlsplit
 
     parts = urlsplit(world.url)
     folder = parse_qs(parts.query)["host"][0]
     wire = Wire()
-    orders = [await world.order(paid=False) for _ in range(8)]
+    orders = [await world.order(paid=False) for _ in range(4 * company)]
     async with wiretapped(f"{folder}/.s.PGSQL.5432", wire, 15932):
         url = f"postgresql://{parts.username}:{parts.password}@127.0.0.1:15932{parts.path}?sslmode=disable&gssencmode=disable"
         database = Database(url, connections_max=1)
         await database.open()
         services = _with(world, database)
-        for order_id in orders[:-1]:
-            await receive(services, SYSTEM, Request(order_id=order_id, channel="app", picked="CHANGED_MIND"))
-        wire.reset()
-        answer = await receive(services, SYSTEM, Request(order_id=orders[-1], channel="app", picked="CHANGED_MIND"))
+        ask = Intake(services).receive if door == "intake" else partial(receive, services)
+        for _ in range(4):
+            wire.reset()
+            requests = [Request(order_id=orders.pop(), channel="app", picked="OTHER") for _ in range(company)]
+            answers = await asyncio.gather(*(ask(SYSTEM, request) for request in requests))
         await database.close()
-    assert answer.body["outcome"] == "cancelled"
+    assert {answer.body["outcome"] for answer in answers} == {"cancelled"}
+    assert len({row["xmin"] for row in await world.sql("SELECT xmin::text FROM cases")}) == 4
     assert wire.round_trips <= 3, wire.round_trips
     assert wire.statements <= 8, wire.statements
 

@@ -116,10 +116,11 @@ def _price(
 ) -> tuple[PartPlan, ...]:
     parts: list[PartPlan] = []
     priced = order
-    for kind, stage, shipment, quantities in cuts:
+    for number, (kind, stage, shipment, quantities) in enumerate(cuts, start=1):
         amounts = split_refund(priced, quantities, may_complete=len(cuts) == 1)
         is_last = len(cuts) == 1 and completes(priced, quantities)
-        priced = book(priced, quantities, amounts)
+        if number < len(cuts):
+            priced = book(priced, quantities, amounts)
         parts.append(
             PartPlan(
                 kind=kind,

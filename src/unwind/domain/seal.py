@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 GENESIS = bytes(32)
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def event_hash(
@@ -23,12 +24,7 @@ def event_hash(
     data: Mapping[str, object],
 ) -> bytes:
     """SHA-256 over the previous hash and the canonical JSON of the event. `move` is (from, event, to)."""
-    body = json.dumps(
-        [case_id, seq, at.astimezone(UTC).isoformat(timespec="microseconds"), *move, actor, data],
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-    )
+    body = CANONICAL.encode([case_id, seq, at.astimezone(UTC).isoformat(timespec="microseconds"), *move, actor, data])
     return hashlib.sha256(previous + body.encode()).digest()
 
 

@@ -4,7 +4,7 @@ Legs that need nobody outside are done in the same transaction, up to the first 
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -195,6 +195,15 @@ def write_down(order: Order, screened: tuple[Screened, ...], origin: Origin, *, 
         "benefits": [{"order_id": order.order_id, "benefit_id": benefit_id, "at": now} for benefit_id in benefit_ids],
     }
     return receipt
+
+
+def join_documents(receipts: Sequence[Receipt]) -> dict[str, list[dict[str, Any]]]:
+    """Many cases as one document for one write."""
+    document: dict[str, list[dict[str, Any]]] = {}
+    for receipt in receipts:
+        for section, rows in receipt.document.items():
+            document.setdefault(section, []).extend(rows)
+    return document
 
 
 def _line_changes(order: Order, taken: Mapping[LineId, int], moves: list[StockMove]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@
 
 Two round trips to the database: the reading, and the writing with its commit. Nobody outside is called. A request for lines that are
 already being taken back becomes an event on the case that holds them; a request for what is already done gets that case's answer.
+Over HTTP, requests come through `intake.py`, which lets those that arrive together share the two round trips.
 """
 
 import hashlib
@@ -73,57 +74,75 @@ async def receive(services: Services, principal: Principal, request: Request) ->
 
 async def receive_within(conn: Connection, services: Services, principal: Principal, request: Request) -> Answer:
     """The same inside the caller's transaction."""
-    key = _key(principal, request)
+    key = key_of(principal, request)
     reading = await read_for_request(conn, key, request.order_id)
     if not reading.is_first:
         return await _replay(conn, key)
     if reading.row is None:
         raise Refusal("not_found")
-    row = reading.row
+    return await answer_reading(conn, services, principal, request, reading.row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Considered:
+    """What a request means for the order as it was read; nothing has been written yet."""
+
+    row: OrderRow
+    read: Read
+    held_by: Mapping[LineId, str]
+    """Lines of the wish that an open case already holds."""
+    screened: tuple[Screened, ...]
+    """The parts of the wish that are free; none where nothing is."""
+
+
+def consider(services: Services, principal: Principal, request: Request, row: OrderRow) -> Considered:
+    """Decides in memory. Raises Refusal for what cannot be."""
     order = row.order
     authorise(principal, Scope.CASES_REQUEST, merchant_id=order.merchant.merchant_id, order_id=order.order_id)
     read = read_words(order, picked=request.picked, text=request.text, channel=request.channel)
     wanted, held_by = _divide(row, request)
-    if not wanted and not held_by:
+    screened = screen(row, wanted, policy=services.policy, words=read.words, channel=request.channel) if wanted else ()
+    return Considered(row=row, read=read, held_by=held_by, screened=screened)
+
+
+async def answer_reading(
+    conn: Connection, services: Services, principal: Principal, request: Request, row: OrderRow
+) -> Answer:
+    """From the reading on: the key is ours and unused, the order is locked."""
+    key = key_of(principal, request)
+    seen = consider(services, principal, request, row)
+    if not seen.screened and not seen.held_by:
         return await _existing(conn, key, row)
-    if not wanted:
-        case_id = min(held_by.values())
-        await _again(conn, services, principal, request, row, read, case_id)
-        return await _existing(conn, key, row, case_id=case_id)
-    screened = screen(row, wanted, policy=services.policy, words=read.words, channel=request.channel)
-    asked_before = await cases.open_inquiry(conn, order.order_id) if kind_of(screened) is Kind.INQUIRY else None
-    if asked_before is not None:
-        await _again(conn, services, principal, request, row, read, asked_before)
-        return await _existing(conn, key, row, case_id=asked_before)
-    receipt = await _open_case(conn, services, principal, request, row, read, screened)
-    body = answer.for_receipt(order, receipt, screened, also_open=held_by)
-    receipt.document["answers"] = _remembered(key, 201, body, row)
-    await store_receipt(conn, order, receipt)
+    joined = await _case_to_join(conn, seen)
+    if joined is not None:
+        await contact_again(
+            conn,
+            services,
+            joined,
+            actor=principal.actor,
+            words=seen.read.words,
+            channel=request.channel,
+            text=request.text,
+            wrapped_key=row.wrapped_key,
+        )
+        return await _existing(conn, key, row, case_id=joined)
+    case_id = new_case_id(row.now)
+    note = await _keep_words(conn, services, request, row, case_id=case_id)
+    receipt, body = lay_out(services, principal, request, seen, case_id=case_id, note=note)
+    await store_receipt(conn, row.order, receipt)
     return Answer(status=201, body=body)
 
 
-async def _again(
-    conn: Connection,
-    services: Services,
-    principal: Principal,
-    request: Request,
-    row: OrderRow,
-    read: Read,
-    case_id: str,
-) -> None:
-    await contact_again(
-        conn,
-        services,
-        case_id,
-        actor=principal.actor,
-        words=read.words,
-        channel=request.channel,
-        text=request.text,
-        wrapped_key=row.wrapped_key,
-    )
+async def _case_to_join(conn: Connection, seen: Considered) -> str | None:
+    """The open case that a request only adds to: one that holds all of its lines, or an inquiry that waits already."""
+    if not seen.screened:
+        return min(seen.held_by.values())
+    if kind_of(seen.screened) is Kind.INQUIRY:
+        return await cases.open_inquiry(conn, seen.row.order.order_id)
+    return None
 
 
-def _key(principal: Principal, request: Request) -> idempotency.Key:
+def key_of(principal: Principal, request: Request) -> idempotency.Key:
     """Without a key of the caller's own, the order's lock and its open case make a repeat harmless."""
     return idempotency.Key(
         principal_id=principal.principal_id,
@@ -179,37 +198,47 @@ async def _existing(conn: Connection, key: idempotency.Key, row: OrderRow, *, ca
     return Answer(status=200, body=body)
 
 
-async def _open_case(
-    conn: Connection,
+async def _keep_words(
+    conn: Connection, services: Services, request: Request, row: OrderRow, *, case_id: str
+) -> dict[str, object]:
+    """Stores the private words first, so that the history can commit to them. Returns the commitment."""
+    if not request.text:
+        return {}
+    key = await privacy.keep_private(
+        conn,
+        services.vault,
+        row.order.order_id,
+        {"words": request.text},
+        wrapped_key=row.wrapped_key,
+        case_id=case_id,
+    )
+    return {"words": privacy.commit_to(request.text, key=key)}
+
+
+def lay_out(
     services: Services,
     principal: Principal,
     request: Request,
-    row: OrderRow,
-    read: Read,
-    screened: tuple[Screened, ...],
-) -> Receipt:
-    """Writes the private words first, so that the history can commit to them, then lays out the case."""
-    case_id = new_case_id(row.now)
-    note: dict[str, object] = {"external_ref": request.external_ref} if request.external_ref else {}
-    if request.text:
-        key = await privacy.keep_private(
-            conn,
-            services.vault,
-            row.order.order_id,
-            {"words": request.text},
-            wrapped_key=row.wrapped_key,
-            case_id=case_id,
-        )
-        note["words"] = privacy.commit_to(request.text, key=key)
+    seen: Considered,
+    *,
+    case_id: str,
+    note: Mapping[str, object],
+) -> tuple[Receipt, dict[str, Any]]:
+    """The new case, ready to be written with its remembered answer; and that answer."""
+    reference: dict[str, object] = {"external_ref": request.external_ref} if request.external_ref else {}
     origin = Origin(
         channel=request.channel,
         actor=principal.actor,
-        reason=read.words.reason,
-        tags=tags_document(read.tags, picked=request.picked),
+        reason=seen.read.words.reason,
+        tags=tags_document(seen.read.tags, picked=request.picked),
         policy_version=services.policy.version,
-        note=note,
+        note={**reference, **note},
     )
-    return write_down(row.order, screened, origin, case_id=case_id, now=row.now)
+    row = seen.row
+    receipt = write_down(row.order, seen.screened, origin, case_id=case_id, now=row.now)
+    body = answer.for_receipt(row.order, receipt, seen.screened, also_open=seen.held_by)
+    receipt.document["answers"] = _remembered(key_of(principal, request), 201, body, row)
+    return receipt, body
 
 
 async def store_receipt(conn: Connection, order: Order, receipt: Receipt) -> None:

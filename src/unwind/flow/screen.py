@@ -15,6 +15,8 @@ from unwind.storage.orders import OrderRow
 HIGH_URGENCY_BONUS = 20
 ANGRY_BONUS = 5
 ORDINARY_PRIORITY_MAX = 99
+NEEDS_A_PERSON = {Verdict.REVIEW: 0, Verdict.AUTO: 1, Verdict.DECLINE: 2}
+"""Most of all first."""
 
 GUARD_TEXTS = {
     "guard_stage_unknown": ("不知道货物在哪,转人工", "Nobody knows how far the goods are: a person decides"),
@@ -87,8 +89,7 @@ def _trust(row: OrderRow, verdict: Verdict, *, returned_minor: int) -> str:
 
 def leading(screened: tuple[Screened, ...]) -> Screened:
     """The part that speaks for the case: the one that needs a person most, else the first."""
-    order = {Verdict.REVIEW: 0, Verdict.AUTO: 1, Verdict.DECLINE: 2}
-    return min(screened, key=lambda one: (order[one.decision.verdict], -one.decision.priority))
+    return min(screened, key=lambda one: (NEEDS_A_PERSON[one.decision.verdict], -one.decision.priority))
 
 
 def case_verdict(screened: tuple[Screened, ...]) -> Verdict:

@@ -3,7 +3,7 @@
 from unwind.domain.access import SYSTEM
 from unwind.domain.case import Kind, RefundOn, Verdict
 from unwind.domain.plan import complete_wish, partition
-from unwind.flow.receipt import Origin, Receipt, new_case_id, write_down
+from unwind.flow.receipt import Origin, Receipt, join_documents, new_case_id, write_down
 from unwind.flow.screen import Screened
 from unwind.flow.services import Services
 from unwind.policy.engine import Decision
@@ -33,13 +33,8 @@ async def close_unpaid(services: Services, *, orders_max: int = ORDERS_MAX) -> i
         if not order_ids:
             return 0
         rows = await orders.read_orders(conn, order_ids)
-        receipts = [_receipt(services, row) for row in rows]
-        document: dict[str, list[dict[str, object]]] = {}
-        for receipt in receipts:
-            for section, written in receipt.document.items():
-                document.setdefault(section, []).extend(written)
-        await cases.create_cases(conn, document)
-        return len(receipts)
+        await cases.create_cases(conn, join_documents([_receipt(services, row) for row in rows]))
+        return len(rows)
 
 
 def _receipt(services: Services, row: OrderRow) -> Receipt:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from unwind import __version__
 from unwind.domain.errors import Refusal
+from unwind.flow.intake import Intake
 from unwind.flow.services import Services
 from unwind.web import admin, board, callbacks, customer, desk, integration, problems
 from unwind.web.access import KeyCache
@@ -40,6 +41,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     app.state.services = services
     app.state.is_demo = is_demo
     app.state.keys = KeyCache()
+    app.state.intake = Intake(services)
     app.add_middleware(Express, method="POST", path="/api/v1/cancellations", handler=customer.ask_to_cancel)
     app.add_middleware(BodyLimit)
     app.add_exception_handler(Refusal, problems.on_refusal)

@@ -12,9 +12,10 @@ from unwind.domain.access import Scope, authorise
 from unwind.domain.errors import Refusal, require
 from unwind.domain.order import LineId
 from unwind.flow import answer, preview, review
-from unwind.flow.receive import Request, receive
+from unwind.flow.intake import Intake
+from unwind.flow.receive import Request
 from unwind.storage import cases, messages, money, orders
-from unwind.web.access import Caller, Wired, services_of, who
+from unwind.web.access import Caller, Wired, who
 from unwind.web.responses import ERRORS, json_response
 from unwind.web.schemas import CancellationIn, CancellationOut
 
@@ -47,7 +48,7 @@ async def ask_to_cancel(request: HttpRequest) -> Response:
     The body is validated straight from its bytes: this is the one path where the framework's own way is measurably too long.
     """
     caller = await who(request)
-    services = await services_of(request)
+    intake: Intake = request.app.state.intake
     try:
         body = CancellationIn.model_validate_json(await request.body())
     except ValidationError as error:
@@ -55,8 +56,7 @@ async def ask_to_cancel(request: HttpRequest) -> Response:
     key = request.headers.get("idempotency-key")
     require(key is None or 0 < len(key) <= KEY_LENGTH_MAX, "invalid")
     require(body.lines is None or bool(body.lines), "invalid")
-    given = await receive(
-        services,
+    given = await intake.receive(
         caller,
         Request(
             order_id=body.order_id,
