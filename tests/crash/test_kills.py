@@ -47,12 +47,12 @@ class Town:
                 [
                     {
                         "connection_id": name,
-                        "kind": kind,
-                        "channel": channel,
+                        "provider": provider,
                         "secret": SECRET,
+                        **({"channel": name} if provider == "generic_messages" else {}),
                         "base_url": f"http://127.0.0.1:{self.sandbox_port}/c/{name}",
                     }
-                    for name, (kind, channel) in CONNECTIONS.items()
+                    for name, provider in CONNECTIONS.items()
                 ]
             )
         )
