@@ -45,13 +45,16 @@ def _add_payment(router: APIRouter, world: World) -> None:
     async def create_trades(trades: bodies.Trade | list[bodies.Trade]) -> dict[str, int]:
         """Those that exist already stay as they are."""
         rows = [
-            (trade.connection, trade.trade_no, trade.amount_minor, trade.currency, trade.state.upper(), trade.order_no)
+            (
+                *(trade.connection, trade.trade_no, trade.amount_minor, trade.currency),
+                *(trade.state.upper(), trade.order_no, payment.paid_at(world, trade.state, trade.paid_at)),
+            )
             for trade in _as_list(trades)
         ]
         with world.ledger.transaction():
             created = world.ledger.run_many(
-                "INSERT INTO trades (connection, trade_no, amount_minor, currency, state, order_no)"
-                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO trades (connection, trade_no, amount_minor, currency, state, order_no, paid_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 rows,
             )
         return {"created": created}

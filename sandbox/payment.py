@@ -118,7 +118,10 @@ def accept_refund(world: World, trade: sqlite3.Row, refund_no: str, amount_minor
     )
     if taken_minor + amount_minor > trade["amount_minor"]:
         raise RefusalError(403, "OVER_REFUND")
-    balance_minor = find_connection(world, connection)["balance_minor"]
+    modes = find_connection(world, connection)
+    if made_by == "api" and _is_too_soon(world, trade, modes["refund_spacing_s"]):
+        raise RefusalError(429, "RATE_LIMITED", "too soon after the last refund of this trade")
+    balance_minor = modes["balance_minor"]
     if balance_minor is not None and balance_minor < amount_minor:
         raise RefusalError(403, "NOT_ENOUGH")
     change_balance(world, connection, -amount_minor)
@@ -173,10 +176,26 @@ def pay_trade(world: World, connection: str, trade_no: str) -> str:
     if trade["state"] == "CLOSED":
         raise RefusalError(409, "TRADE_CLOSED")
     if trade["state"] != "PAID":
-        world.ledger.run("UPDATE trades SET state = 'PAID' WHERE connection = ? AND trade_no = ?", connection, trade_no)
+        world.ledger.run(
+            "UPDATE trades SET state = 'PAID', paid_at = ? WHERE connection = ? AND trade_no = ?",
+            *(world.now(), connection, trade_no),
+        )
         data = {name: trade[name] for name in ("trade_no", "amount_minor", "currency")}
         world.emit(connection, "trade.paid", subject=trade_no, data=data)
     return "PAID"
+
+
+def paid_at(world: World, state: str, given: float | None) -> float | None:
+    """When a trade that is made in this state was paid; NULL for one that was not."""
+    return None if state != "PAID" else world.now() if given is None else given
+
+
+def _is_too_soon(world: World, trade: sqlite3.Row, spacing_s: float) -> bool:
+    last_ns = world.ledger.number(
+        "SELECT max(accepted_at_ns) FROM refunds WHERE connection = ? AND trade_no = ?",
+        *(trade["connection"], trade["trade_no"]),
+    )
+    return bool(spacing_s) and last_ns > 0 and order_ns() - last_ns < world.scaled(spacing_s) * 1e9
 
 
 def find_trade(world: World, connection: str, trade_no: str) -> sqlite3.Row:

@@ -2,6 +2,7 @@
 
 from sandbox.dialects.frame import Dialect, MakeDialect
 from sandbox.dialects.generic import GenericDialect
+from sandbox.dialects.wechat_pay import WeChatPayDialect
 from sandbox.keyring import Keyring
 from sandbox.world import World
 
@@ -11,7 +12,10 @@ def _generic(provider: str) -> MakeDialect:
 
 
 GENERIC = ("generic_payment", "generic_warehouse", "generic_carrier", "generic_shop", "generic_messages")
-DIALECTS: dict[str, MakeDialect] = {name: _generic(name) for name in GENERIC}
+DIALECTS: dict[str, MakeDialect] = {
+    **{name: _generic(name) for name in GENERIC},
+    "wechat_pay": WeChatPayDialect,
+}
 
 
 class Dialects:

@@ -1,6 +1,7 @@
 """Every provider that `connections.json` may name. A new one is added here, and nowhere else on this side (docs/adding-a-provider.md)."""
 
 from unwind.adapters.generic import providers as generic
+from unwind.adapters.payment.wechat_pay import WECHAT_PAY
 from unwind.adapters.provider import Provider
 
 PROVIDERS: dict[str, Provider] = {
@@ -11,5 +12,6 @@ PROVIDERS: dict[str, Provider] = {
         generic.CARRIER,
         generic.SHOP,
         generic.MESSAGES,
+        WECHAT_PAY,
     )
 }
