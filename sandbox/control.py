@@ -11,7 +11,7 @@ from sandbox import control_bodies as bodies
 from sandbox.answers import RefusalError
 from sandbox.dialects.frame import OPERATIONS
 from sandbox.dialects.registry import Dialects
-from sandbox.faults import NAMES
+from sandbox.faults import NAMES, OF_ONE_PROVIDER
 from sandbox.world import World
 
 Item = TypeVar("Item")
@@ -219,7 +219,7 @@ def _add_faults(router: APIRouter, world: World) -> None:
 
 
 def _check_faults(names: list[str]) -> None:
-    unknown = sorted(set(names) - set(NAMES))
+    unknown = sorted(set(names) - {*NAMES, *OF_ONE_PROVIDER})
     if unknown:
         raise RefusalError(400, "PARAM_ERROR", f"unknown {unknown}; known: {', '.join(NAMES)}")
 

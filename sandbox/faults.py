@@ -55,8 +55,9 @@ NAMES = (
     ),
     *("malformed_body", "bad_signature", "wrong_order_answer", "stays_processing", "reversed_later"),
     *("callback_before_answer", "callback_twice", "callback_50", "callbacks_out_of_order", "callback_never"),
-    "callback_signtest",
 )
+OF_ONE_PROVIDER = ("callback_signtest",)
+"""Dials that mean something to one dialect only; the random mode does not draw them."""
 
 
 def take_fault(world: World, connection: str, operation: str) -> Fault | None:
