@@ -1,5 +1,6 @@
 """Every dialect the sandbox can speak, by the provider's name. A new one is added here, and nowhere else (docs/adding-a-provider.md)."""
 
+from sandbox.dialects.alipay import AlipayDialect
 from sandbox.dialects.frame import Dialect, MakeDialect
 from sandbox.dialects.generic import GenericDialect
 from sandbox.dialects.wechat_pay import WeChatPayDialect
@@ -15,6 +16,7 @@ GENERIC = ("generic_payment", "generic_warehouse", "generic_carrier", "generic_s
 DIALECTS: dict[str, MakeDialect] = {
     **{name: _generic(name) for name in GENERIC},
     "wechat_pay": WeChatPayDialect,
+    "alipay": AlipayDialect,
 }
 
 

@@ -1,6 +1,7 @@
 """Every provider that `connections.json` may name. A new one is added here, and nowhere else on this side (docs/adding-a-provider.md)."""
 
 from unwind.adapters.generic import providers as generic
+from unwind.adapters.payment.alipay import ALIPAY
 from unwind.adapters.payment.wechat_pay import WECHAT_PAY
 from unwind.adapters.provider import Provider
 
@@ -13,5 +14,6 @@ PROVIDERS: dict[str, Provider] = {
         generic.SHOP,
         generic.MESSAGES,
         WECHAT_PAY,
+        ALIPAY,
     )
 }

@@ -27,11 +27,20 @@ class ErrorTable:
     """Code -> why a person should look; for codes that need none, absent."""
 
     def outcome(
-        self, outbound: Outbound, what: str, code: str, *, http_status: int, retry_after_s: float | None = None
+        self,
+        outbound: Outbound,
+        what: str,
+        code: str,
+        *,
+        http_status: int,
+        retry_after_s: float | None = None,
+        shown: str = "",
     ) -> Outcome:
+        """`shown`: the finer code that is stored, where the table knows the coarser one."""
         kind = self.kinds.get(code)
+        shown = shown or code
         if kind is None:
-            return outbound.unknown_code(what, code, http_status=http_status)
+            return outbound.unknown_code(what, shown, http_status=http_status)
         alert = self.alerts.get(code, "")
         if alert == CONFIGURATION:
             retry_after_s = CONFIGURATION_RETRY_S
@@ -39,7 +48,26 @@ class ErrorTable:
             retry_after_s = TOO_OFTEN_RETRY_S if retry_after_s is None else retry_after_s
         else:
             retry_after_s = None
-        return outbound.trouble(what, kind, code, retry_after_s=retry_after_s, alert=alert, http_status=http_status)
+        return outbound.trouble(what, kind, shown, retry_after_s=retry_after_s, alert=alert, http_status=http_status)
+
+
+def not_in(currency: str, call_currency: str) -> Outcome | None:
+    """For a provider whose amounts have no currency of their own: any other would be another amount."""
+    if call_currency == currency:
+        return None
+    return Outcome(
+        kind=OutcomeKind.UNKNOWN,
+        code="currency_not_spoken",
+        alert=CONFIGURATION,
+        retry_after_s=CONFIGURATION_RETRY_S,
+    )
+
+
+def no_answer_about_refund(refusal: Outcome) -> Outcome:
+    """A refused question says nothing about the refund itself."""
+    if refusal.kind in {OutcomeKind.UNKNOWN, OutcomeKind.RETRY_SAME_NUMBER}:
+        return refusal
+    return Outcome(kind=OutcomeKind.UNKNOWN, code=refusal.code, alert="unknown_code", evidence=refusal.evidence)
 
 
 def doubtful_trade(outcome: Outcome) -> TradeOutcome:

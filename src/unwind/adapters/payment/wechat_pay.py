@@ -28,7 +28,7 @@ from unwind.adapters.fields import (
 )
 from unwind.adapters.outbound import Outbound, Reply, code_of
 from unwind.adapters.payment.keys import PrivateKeyText, PublicKeyText, load_private_key, load_public_key
-from unwind.adapters.payment.refusals import CONFIGURATION, ErrorTable, doubtful_trade
+from unwind.adapters.payment.refusals import CONFIGURATION, ErrorTable, doubtful_trade, no_answer_about_refund
 from unwind.adapters.payment.wechat_pay_callbacks import WeChatPayNotices
 from unwind.adapters.payment.wechat_pay_signing import PUBLIC_KEY_PREFIX, SignatureInvalid, authorization, verify
 from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, probe_of
@@ -244,7 +244,7 @@ class WeChatPay:
         if said.code in NOT_FOUND_CODES:
             return Outcome(kind=OutcomeKind.NOT_FOUND, code=said.code)
         if said.code:
-            return _no_answer_about_refund(self._client.refused("query_refund", said))
+            return no_answer_about_refund(self._client.refused("query_refund", said))
         return read_answer(said.body, lambda found: _read_refund(found, call))
 
     async def close_trade(self, trade_no: str) -> TradeOutcome:
@@ -311,13 +311,6 @@ class WeChatPay:
         """The same code says "against the rules" and "this number was used otherwise": only the number itself knows."""
         known = await self.query_refund(call)
         return known if known.kind is not OutcomeKind.NOT_FOUND else self._client.refused("refund", said)
-
-
-def _no_answer_about_refund(refusal: Outcome) -> Outcome:
-    """A refused question says nothing about the refund itself."""
-    if refusal.kind in {OutcomeKind.UNKNOWN, OutcomeKind.RETRY_SAME_NUMBER}:
-        return refusal
-    return Outcome(kind=OutcomeKind.UNKNOWN, code=refusal.code, alert="unknown_code", evidence=refusal.evidence)
 
 
 def _read_refund(found: dict[str, Any], call: RefundCall) -> Outcome:
