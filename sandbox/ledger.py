@@ -84,6 +84,7 @@ CREATE TABLE IF NOT EXISTS random_faults (
 
 LATER_COLUMNS = (
     ("trades", "paid_at", "REAL"),  # Unix seconds; NULL: unpaid
+    ("refunds", "detail", "TEXT NOT NULL DEFAULT ''"),  # what else belongs to the number (UnionPay: its time and type)
     ("connections", "refund_spacing_s", "REAL NOT NULL DEFAULT 0"),  # least time between two refunds of one trade
 )
 """What came after the first ledgers were written."""

@@ -3,6 +3,7 @@
 from sandbox.dialects.alipay import AlipayDialect
 from sandbox.dialects.frame import Dialect, MakeDialect
 from sandbox.dialects.generic import GenericDialect
+from sandbox.dialects.unionpay import UnionPayDialect
 from sandbox.dialects.wechat_pay import WeChatPayDialect
 from sandbox.keyring import Keyring
 from sandbox.world import World
@@ -17,6 +18,7 @@ DIALECTS: dict[str, MakeDialect] = {
     **{name: _generic(name) for name in GENERIC},
     "wechat_pay": WeChatPayDialect,
     "alipay": AlipayDialect,
+    "unionpay": UnionPayDialect,
 }
 
 

@@ -2,6 +2,7 @@
 
 from unwind.adapters.generic import providers as generic
 from unwind.adapters.payment.alipay import ALIPAY
+from unwind.adapters.payment.unionpay import UNIONPAY
 from unwind.adapters.payment.wechat_pay import WECHAT_PAY
 from unwind.adapters.provider import Provider
 
@@ -15,5 +16,6 @@ PROVIDERS: dict[str, Provider] = {
         generic.MESSAGES,
         WECHAT_PAY,
         ALIPAY,
+        UNIONPAY,
     )
 }

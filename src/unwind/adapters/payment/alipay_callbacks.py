@@ -6,17 +6,15 @@ Source: opendocs.alipay.com (asynchronous notification of alipay.trade.*); zhifu
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from urllib.parse import parse_qsl
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from unwind.adapters.fields import Malformed, read_same, read_text
 from unwind.adapters.payment.alipay_signing import BEIJING, is_notification_signed
+from unwind.adapters.payment.forms import read_form
 from unwind.adapters.payment.yuan import read_yuan
 from unwind.ports.callback import CallbackAnswer, CallbackUnverified, Incoming, News
 
-BODY_BYTES_MAX = 64_000
-FIELDS_MAX = 100
 AGE_MAX_S = 48 * 3600
 """Notifications are repeated for about 25 hours (unverified), and we do not know whether a repeat has a new notify_time."""
 PAID_STATUSES = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"})
@@ -57,20 +55,6 @@ class AlipayNotifications:
             raise Malformed("notify_time") from None
         if abs(self._clock() - at.timestamp()) > AGE_MAX_S:
             raise Malformed("notify_time")
-
-
-def read_form(raw: bytes) -> dict[str, str]:
-    """Fields of a form, each once. Raises CallbackUnverified."""
-    if len(raw) > BODY_BYTES_MAX:
-        raise CallbackUnverified("too_large")
-    try:
-        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX, errors="strict")
-    except ValueError:
-        raise CallbackUnverified("malformed") from None
-    parameters = dict(pairs)
-    if len(parameters) != len(pairs) or not parameters:
-        raise CallbackUnverified("malformed")
-    return parameters
 
 
 def _read(parameters: Mapping[str, str]) -> News:
