@@ -14,7 +14,7 @@ from sandbox.answers import RefusalError
 from sandbox.bills import write_bill
 from sandbox.dialects.frame import OPERATIONS
 from sandbox.dialects.registry import Dialects
-from sandbox.faults import NAMES
+from sandbox.faults import NAMES, OF_ONE_PROVIDER
 from sandbox.world import World
 
 Item = TypeVar("Item")
@@ -48,13 +48,16 @@ def _add_payment(router: APIRouter, world: World) -> None:
     async def create_trades(trades: bodies.Trade | list[bodies.Trade]) -> dict[str, int]:
         """Those that exist already stay as they are."""
         rows = [
-            (trade.connection, trade.trade_no, trade.amount_minor, trade.currency, trade.state.upper(), trade.order_no)
+            (
+                *(trade.connection, trade.trade_no, trade.amount_minor, trade.currency),
+                *(trade.state.upper(), trade.order_no, payment.paid_at(world, trade.state, trade.paid_at)),
+            )
             for trade in _as_list(trades)
         ]
         with world.ledger.transaction():
             created = world.ledger.run_many(
-                "INSERT INTO trades (connection, trade_no, amount_minor, currency, state, order_no)"
-                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO trades (connection, trade_no, amount_minor, currency, state, order_no, paid_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 rows,
             )
         return {"created": created}
@@ -219,7 +222,7 @@ def _add_faults(router: APIRouter, world: World) -> None:
 
 
 def _check_faults(names: list[str]) -> None:
-    unknown = sorted(set(names) - set(NAMES))
+    unknown = sorted(set(names) - {*NAMES, *OF_ONE_PROVIDER})
     if unknown:
         raise RefusalError(400, "PARAM_ERROR", f"unknown {unknown}; known: {', '.join(NAMES)}")
 

@@ -19,6 +19,8 @@ class Trade(Model):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "CNY"
     state: Literal["UNPAID", "PAID", "CLOSED", "none"] = "PAID"
     order_no: str = ""
+    paid_at: float | None = None
+    """Unix seconds; left out: now, for a trade that is paid."""
 
 
 class StaffRefund(Model):
@@ -81,6 +83,7 @@ class ConnectionModes(Model):
     refund_mode: Literal["final", "delayed", "stuck"] | None = None
     refund_delay_s: float | None = None
     refund_final: Literal["SUCCESS", "CLOSED", "ABNORMAL"] | None = None
+    refund_spacing_s: float = 0.0
     message_result: Literal["SENT", "FAILED"] | None = None
 
 

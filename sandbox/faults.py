@@ -12,6 +12,7 @@
 | stays_processing | accepted; final after `seconds`, or never | accepted |
 | reversed_later | success, taken back after `seconds` (3600) | done, undone |
 | callback_before_answer, callback_twice, callback_50, callbacks_out_of_order, callback_never | the name says it | done |
+| callback_signtest | first under a signature that is meant to be refused, where the provider does such a thing (WeChat Pay) | done |
 
 Seconds are scaled by the sandbox's time scale.
 """
@@ -55,6 +56,8 @@ NAMES = (
     *("malformed_body", "bad_signature", "wrong_order_answer", "stays_processing", "reversed_later"),
     *("callback_before_answer", "callback_twice", "callback_50", "callbacks_out_of_order", "callback_never"),
 )
+OF_ONE_PROVIDER = ("callback_signtest",)
+"""Dials that mean something to one dialect only; the random mode does not draw them."""
 
 
 def take_fault(world: World, connection: str, operation: str) -> Fault | None:

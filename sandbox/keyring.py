@@ -3,6 +3,7 @@
 Kept in the ledger, so that a sandbox that is started again still knows its merchants.
 """
 
+import functools
 import secrets
 from collections.abc import Callable
 
@@ -23,6 +24,15 @@ def make_rsa_key(name: str) -> str:
     ).decode()
 
 
+@functools.lru_cache(maxsize=256)
+def _load(pem: str) -> rsa.RSAPrivateKey:
+    """Kept, since OpenSSL examines a key whenever it reads one, which takes longer than a signature."""
+    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError
+    return key
+
+
 class Keyring:
     def __init__(self, ledger: Ledger, make_key: Callable[[str], str] = make_rsa_key) -> None:
         self._ledger = ledger
@@ -36,10 +46,7 @@ class Keyring:
         return self._kept(connection, name, lambda: self._make_key(f"{connection}/{name}"))
 
     def private_key(self, connection: str, name: str) -> rsa.RSAPrivateKey:
-        key = serialization.load_pem_private_key(self.private_pem(connection, name).encode(), password=None)
-        if not isinstance(key, rsa.RSAPrivateKey):
-            raise TypeError(name)
-        return key
+        return _load(self.private_pem(connection, name))
 
     def public_pem(self, connection: str, name: str) -> str:
         public = self.private_key(connection, name).public_key()

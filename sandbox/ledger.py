@@ -82,6 +82,13 @@ CREATE TABLE IF NOT EXISTS random_faults (
     connection TEXT PRIMARY KEY, rate REAL NOT NULL, seed INTEGER NOT NULL, names TEXT NOT NULL, drawn INTEGER NOT NULL);
 """
 
+LATER_COLUMNS = (
+    ("trades", "paid_at", "REAL"),  # Unix seconds; NULL: unpaid
+    ("refunds", "detail", "TEXT NOT NULL DEFAULT ''"),  # what else belongs to the number (UnionPay: its time and type)
+    ("connections", "refund_spacing_s", "REAL NOT NULL DEFAULT 0"),  # least time between two refunds of one trade
+)
+"""What came after the first ledgers were written."""
+
 TABLES = (
     *(
         "connections",
@@ -118,6 +125,9 @@ class Ledger:
         for pragma in ("journal_mode = WAL", "synchronous = OFF", "busy_timeout = 5000"):
             self._db.execute(f"PRAGMA {pragma}")
         self._db.executescript(SCHEMA)
+        for table, column, kind in LATER_COLUMNS:
+            if column not in {row["name"] for row in self.all(f"PRAGMA table_info({table})")}:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
     def close(self) -> None:
         self._db.close()

@@ -22,15 +22,17 @@ def refund(world: World, call: Call) -> Answer:
     amount_minor, total_minor = read_amount(call.body, "amount_minor"), read_amount(call.body, "total_minor")
     currency = read_text(call.body, "currency")
     read_text(call.body, "reason", required=False)
+    detail = read_text(call.body, "detail", required=False)
     found = find_refund(world, call.connection, refund_no)
     if found is not None:
-        if (found["trade_no"], found["amount_minor"], found["currency"]) != (trade_no, amount_minor, currency):
+        known = (found["trade_no"], found["amount_minor"], found["currency"], found["detail"])
+        if known != (trade_no, amount_minor, currency, detail):
             raise RefusalError(409, "NUMBER_REUSED", "this refund_no belongs to another refund")
         return refund_answer(found)
     trade = find_trade(world, call.connection, trade_no)
     if (total_minor, currency) != (trade["amount_minor"], trade["currency"]):
         raise RefusalError(400, "PARAM_ERROR", "total_minor or currency is not that of the trade")
-    accept_refund(world, trade, refund_no, amount_minor, made_by="api")
+    accept_refund(world, trade, refund_no, amount_minor, made_by="api", detail=detail)
     plan_final_state(world, call, refund_no)
     made = find_refund(world, call.connection, refund_no)
     if made is None:
@@ -107,7 +109,9 @@ def query_trade(world: World, call: Call) -> Answer:
     return Answer(status=200, body={**shown, "refunded_minor": refunded_minor})
 
 
-def accept_refund(world: World, trade: sqlite3.Row, refund_no: str, amount_minor: int, *, made_by: str) -> None:
+def accept_refund(
+    world: World, trade: sqlite3.Row, refund_no: str, amount_minor: int, *, made_by: str, detail: str = ""
+) -> None:
     """Books a new refund as PROCESSING, or says why not."""
     connection, trade_no = trade["connection"], trade["trade_no"]
     if trade["state"] != "PAID":
@@ -118,15 +122,18 @@ def accept_refund(world: World, trade: sqlite3.Row, refund_no: str, amount_minor
     )
     if taken_minor + amount_minor > trade["amount_minor"]:
         raise RefusalError(403, "OVER_REFUND")
-    balance_minor = find_connection(world, connection)["balance_minor"]
+    modes = find_connection(world, connection)
+    if made_by == "api" and _is_too_soon(world, trade, modes["refund_spacing_s"]):
+        raise RefusalError(429, "RATE_LIMITED", "too soon after the last refund of this trade")
+    balance_minor = modes["balance_minor"]
     if balance_minor is not None and balance_minor < amount_minor:
         raise RefusalError(403, "NOT_ENOUGH")
     change_balance(world, connection, -amount_minor)
     reference = "rf_" + hashlib.sha256(f"{connection}/{refund_no}".encode()).hexdigest()[:20]
     world.ledger.run(
         "INSERT INTO refunds (connection, refund_no, trade_no, amount_minor, currency, status, reference, made_by,"
-        " accepted_at_ns) VALUES (?, ?, ?, ?, ?, 'PROCESSING', ?, ?, ?)",
-        *(connection, refund_no, trade_no, amount_minor, trade["currency"], reference, made_by, order_ns()),
+        " accepted_at_ns, detail) VALUES (?, ?, ?, ?, ?, 'PROCESSING', ?, ?, ?, ?)",
+        *(connection, refund_no, trade_no, amount_minor, trade["currency"], reference, made_by, order_ns(), detail),
     )
 
 
@@ -173,10 +180,26 @@ def pay_trade(world: World, connection: str, trade_no: str) -> str:
     if trade["state"] == "CLOSED":
         raise RefusalError(409, "TRADE_CLOSED")
     if trade["state"] != "PAID":
-        world.ledger.run("UPDATE trades SET state = 'PAID' WHERE connection = ? AND trade_no = ?", connection, trade_no)
+        world.ledger.run(
+            "UPDATE trades SET state = 'PAID', paid_at = ? WHERE connection = ? AND trade_no = ?",
+            *(world.now(), connection, trade_no),
+        )
         data = {name: trade[name] for name in ("trade_no", "amount_minor", "currency")}
         world.emit(connection, "trade.paid", subject=trade_no, data=data)
     return "PAID"
+
+
+def paid_at(world: World, state: str, given: float | None) -> float | None:
+    """When a trade that is made in this state was paid; NULL for one that was not."""
+    return None if state != "PAID" else world.now() if given is None else given
+
+
+def _is_too_soon(world: World, trade: sqlite3.Row, spacing_s: float) -> bool:
+    last_ns = world.ledger.number(
+        "SELECT max(accepted_at_ns) FROM refunds WHERE connection = ? AND trade_no = ?",
+        *(trade["connection"], trade["trade_no"]),
+    )
+    return bool(spacing_s) and last_ns > 0 and order_ns() - last_ns < world.scaled(spacing_s) * 1e9
 
 
 def find_trade(world: World, connection: str, trade_no: str) -> sqlite3.Row:

@@ -11,7 +11,9 @@ from typing import Any
 from sandbox.ledger import Ledger
 from sandbox.settings import Settings
 
-CALLBACK_FAULTS = frozenset({"callback_twice", "callback_50", "callbacks_out_of_order", "callback_never"})
+CALLBACK_FAULTS = frozenset(
+    {"callback_twice", "callback_50", "callbacks_out_of_order", "callback_never", "callback_signtest"}
+)
 COPIES = {"callback_twice": 2, "callback_50": 50}
 HELD_AT_MOST_S = 120.0
 """An event held back for its successor goes out after this long when none comes."""

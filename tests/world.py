@@ -76,6 +76,8 @@ class World:
     url: str
     """Of the database, as the application role."""
     owner_url: str
+    outside: Switch
+    """What stands behind every connection: the sandbox, or what a test puts before it."""
     next_order: int = field(default=0)
 
     @classmethod
@@ -138,6 +140,7 @@ class World:
             control=control,
             url=app_url,
             owner_url=postgres.url_for(role="owner", database=database),
+            outside=to_sandbox,
         )
         await world._furnish()
         return world

@@ -1,12 +1,15 @@
 """Every dialect the sandbox can speak, by the provider's name. A new one is added here, and nowhere else (docs/adding-a-provider.md)."""
 
 from sandbox.dialects import notices
+from sandbox.dialects.alipay import AlipayDialect
 from sandbox.dialects.frame import Dialect, MakeDialect
 from sandbox.dialects.generic import GenericDialect
 from sandbox.dialects.jdl import JdlDialect
 from sandbox.dialects.kuaidi100 import Kuaidi100Dialect
 from sandbox.dialects.qimen import QimenDialect
 from sandbox.dialects.sf import SfDialect
+from sandbox.dialects.unionpay import UnionPayDialect
+from sandbox.dialects.wechat_pay import WeChatPayDialect
 from sandbox.dialects.yto import YtoDialect
 from sandbox.dialects.zto import ZtoDialect
 from sandbox.keyring import Keyring
@@ -34,6 +37,9 @@ DIALECTS: dict[str, MakeDialect] = {
     "wechat_subscribe": notices.WechatSubscribeDialect,
     "webhook": notices.WebhookDialect,
     **{words.provider: _robot(words) for words in (notices.DINGTALK, notices.WECOM, notices.FEISHU)},
+    "wechat_pay": WeChatPayDialect,
+    "alipay": AlipayDialect,
+    "unionpay": UnionPayDialect,
 }
 
 
