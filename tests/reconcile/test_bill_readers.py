@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from unwind.adapters.payment_bills import ZM_WIDTHS, read_alipay, read_unionpay, read_wechat
+from unwind.adapters.payment.bills import ZM_WIDTHS, read_alipay, read_unionpay, read_wechat
 from unwind.domain.bill import BillKind
 from unwind.ports.bill import BillUnreadable
 from unwind.reconcile import unpacked

@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.bills import write_bill
 from tests.world import World, order_body, payment
-from unwind.adapters.payment_bills import read_wechat
+from unwind.adapters.payment.bills import read_wechat
 from unwind.domain.bill import DifferenceKind
 from unwind.reconcile import BillReport
 from unwind.storage.embedded import EmbeddedPostgres

@@ -27,9 +27,9 @@ from unwind.storage.migrate import migrate
 from unwind.storage.principals import upsert_principal
 
 CONNECTIONS = {
-    "wxpay": "generic_payment",
-    "alipay": "generic_payment",
-    "unionpay": "generic_payment",
+    "wxpay": "wechat_pay",
+    "alipay": "alipay",
+    "unionpay": "unionpay",
     "wms": "qimen",
     "sf": "sf",
     "zto": "zto",

@@ -108,7 +108,7 @@ class Seeder:
                     "traits": product.traits,
                 }
             ],
-            "payments": [_payment(order_id, connection, method, amount)] if is_paid else [],
+            "payments": [_payment(order_id, connection, method, amount, placed)] if is_paid else [],
             "shipments": shipments,
             "buyer": self._buyer(),
         }
@@ -210,11 +210,15 @@ class Seeder:
             )
 
 
-def _payment(order_id: str, connection: str, method: str, amount: int) -> dict[str, Any]:
+def _payment(order_id: str, connection: str, method: str, amount: int, placed: datetime) -> dict[str, Any]:
+    """UnionPay knows a payment by its number and its time, in Beijing."""
+    number = f"T-{order_id}"
+    if connection == "unionpay":
+        number = f"UP{order_id.replace('-', ''):0>12}:{placed + timedelta(hours=8):%Y%m%d%H%M%S}"
     return {
         "payment_id": f"P-{order_id}",
         "connection": connection,
-        "trade_no": f"T-{order_id}",
+        "trade_no": number,
         "method": method,
         "state": "captured",
         "share_minor": amount,

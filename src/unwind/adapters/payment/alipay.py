@@ -24,6 +24,7 @@ from unwind.adapters.payment.alipay_signing import (
     read_answer_node,
     sign_request,
 )
+from unwind.adapters.payment.bills import read_alipay
 from unwind.adapters.payment.keys import PrivateKeyText, PublicKeyText, load_private_key, load_public_key
 from unwind.adapters.payment.refusals import (
     CONFIGURATION,
@@ -404,4 +405,5 @@ ALIPAY = Provider(
     settings=AlipaySettings,
     connect=_connect,
     error_kinds=ERRORS.kinds,
+    read_bill=read_alipay,
 )

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_
 
 from unwind.adapters.fields import Malformed, read_same, read_text, refuse_if
 from unwind.adapters.outbound import Outbound, Reply, code_of
+from unwind.adapters.payment.bills import read_unionpay
 from unwind.adapters.payment.refusals import CONFIGURATION, CONFIGURATION_RETRY_S, not_in
 from unwind.adapters.payment.unionpay_callbacks import UnionPayNotices
 from unwind.adapters.payment.unionpay_codes import (
@@ -366,4 +367,5 @@ UNIONPAY = Provider(
     settings=UnionPaySettings,
     connect=_connect,
     error_kinds=ERRORS.kinds,
+    read_bill=read_unionpay,
 )

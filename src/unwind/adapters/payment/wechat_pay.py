@@ -27,6 +27,7 @@ from unwind.adapters.fields import (
     refuse_if,
 )
 from unwind.adapters.outbound import Outbound, Reply, code_of
+from unwind.adapters.payment.bills import read_wechat
 from unwind.adapters.payment.keys import PrivateKeyText, PublicKeyText, load_private_key, load_public_key
 from unwind.adapters.payment.refusals import CONFIGURATION, ErrorTable, doubtful_trade, no_answer_about_refund
 from unwind.adapters.payment.wechat_pay_callbacks import WeChatPayNotices
@@ -377,4 +378,5 @@ WECHAT_PAY = Provider(
     settings=WeChatPaySettings,
     connect=_connect,
     error_kinds=ERRORS.kinds,
+    read_bill=read_wechat,
 )
