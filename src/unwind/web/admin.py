@@ -23,7 +23,7 @@ async def list_connections(services: Wired, caller: Caller) -> Response:
     async with services.database.connection() as conn:
         health = await connections.health(conn)
     mine = [link for link in services.links.values() if caller.merchant_id in {None, link.merchant_id}]
-    return json_response({"connections": [_shown(link, health.get(link.connection_id)) for link in mine]})
+    return json_response({"connections": [shown(link, health.get(link.connection_id)) for link in mine]})
 
 
 @router.post("/connections/{connection_id}/test", responses=ERRORS)
@@ -56,7 +56,7 @@ async def close_alert(services: Wired, caller: Caller, alert_id: int) -> Respons
     return json_response({"alert_id": alert_id, "state": "closed"})
 
 
-def _shown(link: Link, row: dict[str, Any] | None) -> dict[str, Any]:
+def shown(link: Link, row: dict[str, Any] | None) -> dict[str, Any]:
     calls, failed = (row["calls"], row["failed"]) if row else (0, 0)
     return {
         "connection_id": link.connection_id,

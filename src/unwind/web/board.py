@@ -7,13 +7,15 @@ from starlette.responses import Response
 
 from unwind.desk.dossier import read_dossier
 from unwind.domain.errors import Refusal
-from unwind.storage import desk
+from unwind.storage import alerts, connections, desk
 from unwind.web.access import Wired
+from unwind.web.admin import shown
 from unwind.web.responses import json_response
 
 router = APIRouter(include_in_schema=False)
 PAGE = Path(__file__).parent / "board.html"
 CASES_MAX = 60
+ALERTS_MAX = 5
 
 
 @router.get("/")
@@ -27,7 +29,12 @@ async def board(services: Wired) -> Response:
         figures = await desk.counts(conn)
         waiting = await desk.cases_in_review(conn, merchant_id=None, cases_max=CASES_MAX)
         recent = await desk.recent_cases(conn, merchant_id=None, cases_max=CASES_MAX)
-    return json_response({"figures": figures, "waiting": waiting, "recent": recent})
+        health = await connections.health(conn)
+        alerting = await alerts.open_alerts(conn, alerts_max=ALERTS_MAX)
+    links = [shown(link, health.get(name)) for name, link in sorted(services.links.items())]
+    return json_response(
+        {"figures": figures, "waiting": waiting, "recent": recent, "connections": links, "alerts": alerting}
+    )
 
 
 @router.get("/demo/cases/{case_id}")
