@@ -3,6 +3,7 @@
 from sandbox.dialects.alipay import AlipayDialect
 from sandbox.dialects.frame import Dialect, MakeDialect
 from sandbox.dialects.generic import GenericDialect
+from sandbox.dialects.stripe import StripeDialect
 from sandbox.dialects.unionpay import UnionPayDialect
 from sandbox.dialects.wechat_pay import WeChatPayDialect
 from sandbox.keyring import Keyring
@@ -19,6 +20,7 @@ DIALECTS: dict[str, MakeDialect] = {
     "wechat_pay": WeChatPayDialect,
     "alipay": AlipayDialect,
     "unionpay": UnionPayDialect,
+    "stripe": StripeDialect,
 }
 
 

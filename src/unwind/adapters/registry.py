@@ -2,6 +2,7 @@
 
 from unwind.adapters.generic import providers as generic
 from unwind.adapters.payment.alipay import ALIPAY
+from unwind.adapters.payment.stripe import STRIPE
 from unwind.adapters.payment.unionpay import UNIONPAY
 from unwind.adapters.payment.wechat_pay import WECHAT_PAY
 from unwind.adapters.provider import Provider
@@ -17,5 +18,6 @@ PROVIDERS: dict[str, Provider] = {
         WECHAT_PAY,
         ALIPAY,
         UNIONPAY,
+        STRIPE,
     )
 }
