@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from unwind.domain.case import Case, Leg
-from unwind.domain.legs import LegKind
+from unwind.domain.legs import LegKind, LegState
 from unwind.domain.order import Order, Payment, Shipment
 from unwind.domain.outcome import Outcome, OutcomeKind, TradeState
 from unwind.domain.refund_number import request_number
@@ -51,6 +51,11 @@ class Call:
     @property
     def payment(self) -> Payment:
         return next(p for p in self.order.payments if p.payment_id == self.leg.target)
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it may have been said before."""
+        return self.leg.state is not LegState.PLANNED or self.leg.attempts > 0
 
     @property
     def shipment(self) -> Shipment | None:
@@ -161,6 +166,7 @@ def _refund(call: Call) -> RefundCall:
         captured_minor=call.payment.captured_minor,
         currency=call.order.currency,
         reason_code=call.case.reason,
+        may_have_left=call.has_left,
     )
 
 
