@@ -8,6 +8,7 @@ from sandbox.dialects.jdl import JdlDialect
 from sandbox.dialects.kuaidi100 import Kuaidi100Dialect
 from sandbox.dialects.qimen import QimenDialect
 from sandbox.dialects.sf import SfDialect
+from sandbox.dialects.stripe import StripeDialect
 from sandbox.dialects.unionpay import UnionPayDialect
 from sandbox.dialects.wechat_pay import WeChatPayDialect
 from sandbox.dialects.yto import YtoDialect
@@ -40,6 +41,7 @@ DIALECTS: dict[str, MakeDialect] = {
     "wechat_pay": WeChatPayDialect,
     "alipay": AlipayDialect,
     "unionpay": UnionPayDialect,
+    "stripe": StripeDialect,
 }
 
 

@@ -216,8 +216,7 @@ async def test_another_currency_is_not_sent(bench: Bench) -> None:
 async def test_absent_is_trusted_ten_seconds_after_the_sending(bench: Bench) -> None:
     now = [time.time()]
     gateway: Any = connect("alipay", bench.values, httpx.ASGITransport(bench.outside), clock=lambda: now[0])
-    numbered = datetime.fromtimestamp(now[0] + 1, UTC)
-    call = replace(bench.call, numbered_at=numbered)
+    call = replace(bench.call, numbered_at=datetime.fromtimestamp(now[0], UTC), may_have_left=False)
     assert (await gateway.party.query_refund(call)).kind is OutcomeKind.NOT_FOUND, "nobody can have sent it"
     await bench.tell("connections/one", {"refund_mode": "stuck"})
     outcome = await gateway.party.refund(call)
@@ -229,12 +228,15 @@ async def test_absent_is_trusted_ten_seconds_after_the_sending(bench: Bench) -> 
     await gateway.close()
 
 
-async def test_absent_is_not_trusted_by_a_process_that_has_just_begun(bench: Bench) -> None:
+@pytest.mark.parametrize(("ahead_s", "wait_s"), [(-60, 0), (-4, 6), (0, 10), (3600, 10)])
+async def test_what_another_process_may_have_sent_has_its_time_too(bench: Bench, ahead_s: int, wait_s: int) -> None:
+    """Counted from the number's own time; a clock that runs ahead of ours is not waited for."""
     now = [time.time()]
     gateway: Any = connect("alipay", bench.values, httpx.ASGITransport(bench.outside), clock=lambda: now[0])
-    call = replace(bench.call, numbered_at=datetime.fromtimestamp(now[0] - 1, UTC))
+    call = replace(bench.call, numbered_at=datetime.fromtimestamp(now[0] + ahead_s, UTC))
     outcome = await gateway.party.query_refund(call)
-    assert (outcome.kind, outcome.retry_after_s) == (UNKNOWN, 10.0)
+    assert outcome.kind is (UNKNOWN if wait_s else OutcomeKind.NOT_FOUND)
+    assert (outcome.retry_after_s or 0) == pytest.approx(wait_s, abs=0.001)
     now[0] += 10
     assert (await gateway.party.query_refund(call)).kind is OutcomeKind.NOT_FOUND
     await gateway.close()

@@ -4,6 +4,7 @@ from unwind.adapters.carrier import jdl, kuaidi100, sf, yto, zto
 from unwind.adapters.generic import providers as generic
 from unwind.adapters.notifier import aliyun_sms, email, group_chats, webhook, wechat_subscribe
 from unwind.adapters.payment.alipay import ALIPAY
+from unwind.adapters.payment.stripe import STRIPE
 from unwind.adapters.payment.unionpay import UNIONPAY
 from unwind.adapters.payment.wechat_pay import WECHAT_PAY
 from unwind.adapters.provider import Provider
@@ -31,5 +32,6 @@ PROVIDERS: dict[str, Provider] = {
         WECHAT_PAY,
         ALIPAY,
         UNIONPAY,
+        STRIPE,
     )
 }

@@ -53,6 +53,11 @@ class Call:
         return next(p for p in self.order.payments if p.payment_id == self.leg.target)
 
     @property
+    def has_left(self) -> bool:
+        """Whether it may have been said before."""
+        return self.leg.state is not LegState.PLANNED or self.leg.attempts > 0
+
+    @property
     def shipment(self) -> Shipment | None:
         return next((s for s in self.order.shipments if s.shipment_id == self.leg.target), None)
 
@@ -164,6 +169,7 @@ def refund_call(call: Call) -> RefundCall:
         captured_minor=call.payment.captured_minor,
         currency=call.order.currency,
         reason_code=call.case.reason,
+        may_have_left=call.has_left,
     )
 
 

@@ -142,8 +142,7 @@ async def _carry_out(services: Services, leg: Leg, lease: Lease) -> None:
 
 async def _ask_then_send(party: object, call: calls.Call) -> Outcome:
     """A refund is asked for before its first sending too: after a restore the gateway may know more than we do."""
-    has_left = call.leg.state is not LegState.PLANNED or call.leg.attempts > 0
-    if has_left or call.leg.kind is LegKind.REFUND:
+    if call.has_left or call.leg.kind is LegKind.REFUND:
         known = await calls.query(party, call)
         if known.kind is not OutcomeKind.NOT_FOUND:
             return known

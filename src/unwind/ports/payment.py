@@ -19,6 +19,8 @@ class RefundCall:
     captured_minor: int
     currency: str
     reason_code: str
+    may_have_left: bool = True
+    """False only before the first sending under this number; a provider that shows a refund late is then believed at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -220,7 +220,6 @@ class Alipay:
     def __init__(self, client: AlipayClient, settings: AlipaySettings, around: Surroundings) -> None:
         self._client = client
         self._clock = around.clock
-        self._connected_at = around.clock()
         self._sent_at: OrderedDict[str, float] = OrderedDict()
         self.spacing_s = settings.spacing_s
 
@@ -228,7 +227,7 @@ class Alipay:
         foreign = not_in(CURRENCY, call.currency)
         if foreign is not None:
             return foreign
-        self._remember(call.refund_no)
+        self._remember(call.refund_no, self._clock())
         content = {
             "out_trade_no": call.trade_no,
             "refund_amount": to_yuan(call.amount_minor),
@@ -313,8 +312,8 @@ class Alipay:
             case _:
                 return refused
 
-    def _remember(self, refund_no: str) -> None:
-        self._sent_at[refund_no] = self._clock()
+    def _remember(self, refund_no: str, sent_at: float) -> None:
+        self._sent_at[refund_no] = sent_at
         self._sent_at.move_to_end(refund_no)
         while len(self._sent_at) > REMEMBERED_MAX:
             self._sent_at.popitem(last=False)
@@ -322,13 +321,14 @@ class Alipay:
     def _read_absent(self, call: RefundCall) -> Outcome:
         """Absent is "never received or failed" only once a sending has had its time.
 
-        This process remembers what it sent. Another one held the case's lease, which outlives that time; unless this one has just
-        taken its place, and the number is older than itself.
+        This process remembers what it sent. What another may have sent counts from the number's own time, or from now where the clock
+        that gave it runs ahead of ours.
         """
+        now = self._clock()
+        if call.refund_no not in self._sent_at and call.may_have_left:
+            self._remember(call.refund_no, min(call.numbered_at.timestamp(), now))
         sent_at = self._sent_at.get(call.refund_no)
-        if sent_at is None and call.numbered_at.timestamp() < self._connected_at:
-            sent_at = self._connected_at
-        wait_s = 0.0 if sent_at is None else sent_at + ABSENT_TRUSTED_AFTER_S - self._clock()
+        wait_s = 0.0 if sent_at is None else sent_at + ABSENT_TRUSTED_AFTER_S - now
         if wait_s > 0:
             return Outcome(kind=OutcomeKind.UNKNOWN, code="absent_too_early", retry_after_s=wait_s)
         return Outcome(kind=OutcomeKind.NOT_FOUND, code="absent")
