@@ -328,6 +328,7 @@ def reconcile(
 ) -> None:
     """Compares a provider's bill with our ledger; every difference becomes a work item. Exits 1 when there are any."""
     from unwind.domain.errors import Refusal
+    from unwind.domain.money import format_minor
     from unwind.ports.bill import BillUnreadable
     from unwind.worker.bills import take_bill
 
@@ -348,12 +349,12 @@ def reconcile(
         console.print(f"[red]该连接没有账单 / no bills for this connection: {connection}[/red]")
         raise typer.Exit(2) from refusal
     console.print(
-        f"{done.connection} {done.day}: 退款 refunds {done.refunds} ({done.refunds_minor / 100:.2f}), 支付 payments {done.payments}, "
+        f"{done.connection} {done.day}: 退款 refunds {done.refunds} ({format_minor(done.refunds_minor, 'CNY')}), 支付 payments {done.payments}, "
         f"一致 agreed {done.agreed}, 差异 differences {len(done.differences)}"
     )
     table = Table("difference", "trade", "refund", "ours", "theirs", "case")
     for one in done.differences:
-        amounts = ["" if minor is None else f"{minor / 100:.2f}" for minor in (one.ours_minor, one.theirs_minor)]
+        amounts = ["" if minor is None else format_minor(minor, "CNY") for minor in (one.ours_minor, one.theirs_minor)]
         table.add_row(one.kind.value, one.trade_no, one.refund_no, *amounts, one.case_id or "")
     if done.differences:
         console.print(table)
