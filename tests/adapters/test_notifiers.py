@@ -226,7 +226,7 @@ CODES = [("aliyun_sms", code, kind) for code, kind in aliyun_sms.ERROR_KINDS.ite
         ("wecom", group_chats.WECOM),
         ("feishu", group_chats.FEISHU),
     )
-    for code, kind in robot.error_kinds.items()
+    for code, kind in robot.errors.kinds.items()
 ]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
+import orjson
 import structlog
 
 from unwind.domain.outcome import Outcome, OutcomeKind
@@ -26,6 +27,15 @@ class Malformed(Exception):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.name = name
+
+
+def parse_object(raw: bytes) -> dict[str, Any] | None:
+    """A JSON object; None for anything else."""
+    try:
+        found = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def read_answer(answer: dict[str, Any] | Outcome, reader: Callable[[dict[str, Any]], Outcome]) -> Outcome:

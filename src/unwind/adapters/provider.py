@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
+from unwind.adapters.outbound import Outbound
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.ports.bill import BillReader
 from unwind.ports.callback import CallbackVerifier
@@ -52,6 +53,16 @@ class Surroundings:
     """Where this connection's callbacks arrive, or empty: then the provider is not told of any address."""
     transport: httpx.AsyncBaseTransport | None = None
     """Replaces the network (tests, replay)."""
+
+
+def outbound_of(settings: ProviderSettings, around: Surroundings) -> Outbound:
+    """The way out of a connection whose calls all begin at its `base_url`."""
+    return Outbound(
+        name=around.connection_id,
+        base_url=settings.base_url,
+        transport=around.transport,
+        rate_per_s=settings.rate_per_s,
+    )
 
 
 async def nothing_to_probe() -> Probe:

@@ -16,8 +16,18 @@ import orjson
 from pydantic import Field, SecretStr
 
 from unwind.adapters.carrier.route_proof import BEIJING
-from unwind.adapters.outbound import Outbound, Reply, code_of
-from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, probe_of
+from unwind.adapters.fields import parse_object
+from unwind.adapters.outbound import Reply, code_of
+from unwind.adapters.provider import (
+    Connected,
+    PartyKind,
+    Provider,
+    ProviderSettings,
+    Surroundings,
+    outbound_of,
+    probe_of,
+)
+from unwind.adapters.refusals import ErrorTable
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import Stage
 from unwind.ports.carrier import ParcelCall, Tracking
@@ -40,6 +50,7 @@ ERROR_KINDS: Mapping[str, OutcomeKind] = {
 }
 """`resultType` for a recall, and envelope codes (unverified): 2 parameter, 10 and 401 signature or token, 429 too often."""
 CONFIGURATION = frozenset({"2", "10", "401"})
+ERRORS = ErrorTable(kinds=ERROR_KINDS, alerts=dict.fromkeys(CONFIGURATION, "configuration"))
 ALREADY = re.compile(r"(已|重复).{0,6}(取消|拦截)")
 DELIVERED = re.compile(r"已.{0,4}(妥投|签收)")
 NO_SUCH = re.compile(r"(不存在|未找到|查无)")
@@ -69,12 +80,7 @@ class Jdl:
     def __init__(self, settings: JdlSettings, around: Surroundings) -> None:
         self._settings = settings
         self._clock = around.clock
-        self.outbound = Outbound(
-            name=around.connection_id,
-            base_url=settings.base_url,
-            transport=around.transport,
-            rate_per_s=settings.rate_per_s,
-        )
+        self.outbound = outbound_of(settings, around)
 
     async def void_waybill(self, call: ParcelCall) -> Outcome:
         """A parcel picked up meanwhile is intercepted by the very same call. That is no void: a person goes on with the recall."""
@@ -138,20 +144,15 @@ class Jdl:
         return reply if isinstance(reply, Outcome) else self._read(reply)
 
     def _read(self, reply: Reply) -> Outcome:
-        try:
-            body = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            body = None
-        if not isinstance(body, dict) or body.get("code") is None:
+        body = parse_object(reply.body)
+        if body is None or body.get("code") is None:
             return self.outbound.trouble(PATH, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
         code = code_of(str(body["code"]))
         data = body.get("data")
         if code in OK_CODES and isinstance(data, dict):
             return self._of_result(data, reply.status)
-        kind = ERROR_KINDS.get(code)
-        if kind is not None:
-            alert = "configuration" if code in CONFIGURATION else ""
-            return self.outbound.trouble(PATH, kind, code, alert=alert, http_status=reply.status)
+        if code in ERROR_KINDS:
+            return ERRORS.outcome(self.outbound, PATH, code, http_status=reply.status)
         text = body.get("message")
         return self._by_text(code, text if isinstance(text, str) else "", reply.status)
 

@@ -16,8 +16,10 @@ from pydantic import Field, SecretStr
 
 from unwind.adapters.carrier.pushes import BODY_BYTES_MAX, waybill_news
 from unwind.adapters.carrier.route_proof import beijing_time, recall_of_route, route_event, tracking_of
+from unwind.adapters.fields import parse_object
 from unwind.adapters.outbound import Outbound, Reply, code_of
 from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, probe_of
+from unwind.adapters.refusals import ErrorTable
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import Stage
 from unwind.ports.callback import CallbackAnswer, CallbackUnverified, Incoming, News
@@ -38,6 +40,7 @@ ERROR_KINDS: Mapping[str, OutcomeKind] = {
 }
 """returnCode (unverified: PROTOCOLS 6.9): 408 telephone needed or no route, 501 subscribed already, 503 signature, 600 no permission, 601 key expired."""
 CONFIGURATION = frozenset({"400", "503", "600", "601", "700"})
+ERRORS = ErrorTable(kinds=ERROR_KINDS, alerts=dict.fromkeys(CONFIGURATION, "configuration"))
 NO_ROUTE = re.compile(r"(查询无结果|查无|暂无)")
 ALREADY = re.compile(r"(已|重复).{0,6}(拦截|提交|受理)")
 DELIVERED = re.compile(r"已.{0,4}(签收|妥投)")
@@ -187,11 +190,8 @@ class Kuaidi100:
         return reply if isinstance(reply, Outcome) else self._object(path, reply)
 
     def _object(self, path: str, reply: Reply) -> dict[str, Any] | Outcome:
-        try:
-            body = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            body = None
-        if not isinstance(body, dict):
+        body = parse_object(reply.body)
+        if body is None:
             return self.outbound.trouble(path, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
         return body
 
@@ -207,11 +207,7 @@ class Kuaidi100:
         if path == QUERY_PATH and NO_ROUTE.search(said):
             return Outcome(kind=OutcomeKind.NOT_FOUND, code="no_route")
         code = code_of(str(answer.get("returnCode")))
-        kind = ERROR_KINDS.get(code)
-        if kind is None:
-            return self.outbound.unknown_code(path, code, http_status=200)
-        alert = "configuration" if code in CONFIGURATION else ""
-        return self.outbound.trouble(path, kind, code, alert=alert)
+        return ERRORS.outcome(self.outbound, path, code, http_status=200)
 
 
 def _text(param: Mapping[str, Any]) -> str:

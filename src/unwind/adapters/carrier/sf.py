@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from unwind.adapters.carrier.pushes import SecretPath, SecretPathSettings, waybill_news
 from unwind.adapters.carrier.route_proof import beijing_time, new_waybill_in, recall_of_route, route_event, tracking_of
-from unwind.adapters.outbound import Outbound, Reply, code_of
-from unwind.adapters.provider import Connected, PartyKind, Provider, Surroundings, probe_of
+from unwind.adapters.outbound import Reply, code_of
+from unwind.adapters.provider import Connected, PartyKind, Provider, Surroundings, outbound_of, probe_of
+from unwind.adapters.refusals import ErrorTable
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import Stage
 from unwind.ports.callback import CallbackAnswer, CallbackUnverified, Incoming, News
@@ -47,6 +48,7 @@ ERROR_KINDS: Mapping[str, OutcomeKind] = {
 }
 """Gateway codes A, and the two inner codes S that mean "system". Other inner codes are told apart by their text, below."""
 CONFIGURATION = frozenset({"A1001", "A1002", "A1003", "A1004", "A1006", "A1008", "A1010", "A1011"})
+ERRORS = ErrorTable(kinds=ERROR_KINDS, alerts=dict.fromkeys(CONFIGURATION, "configuration"))
 ALREADY = re.compile(r"(已|重复).{0,6}(拦截|截单|退回|受理|下发)")
 DELIVERED = re.compile(r"已.{0,4}(签收|妥投)")
 CANNOT = re.compile(r"(不支持|无法|不能).{0,6}(拦截|截单|退回)")
@@ -101,12 +103,7 @@ class Sf:
     def __init__(self, settings: SfSettings, around: Surroundings) -> None:
         self._settings = settings
         self._around = around
-        self.outbound = Outbound(
-            name=around.connection_id,
-            base_url=settings.base_url,
-            transport=around.transport,
-            rate_per_s=settings.rate_per_s,
-        )
+        self.outbound = outbound_of(settings, around)
 
     async def void_waybill(self, call: ParcelCall) -> Outcome:
         answer = await self._call(CANCEL, {"orderId": call.order_id, "dealType": CANCELLED})
@@ -205,10 +202,8 @@ class Sf:
 
     def _refusal(self, service: str, code: str, text: str, status: int) -> Outcome:
         """`text` is read and not kept: it is for people, and may name one."""
-        kind = ERROR_KINDS.get(code)
-        if kind is not None:
-            alert = "configuration" if code in CONFIGURATION else ""
-            return self.outbound.trouble(service, kind, code, alert=alert, http_status=status)
+        if code in ERROR_KINDS:
+            return ERRORS.outcome(self.outbound, service, code, http_status=status)
         if service == INTERCEPT and ALREADY.search(text):
             return Outcome(kind=OutcomeKind.PROCESSING, code="already_intercepted")
         reasons = ((DELIVERED, Stage.DELIVERED), (NOT_PICKED_UP, Stage.LABEL_PRINTED), (CANNOT, Stage.UNKNOWN))

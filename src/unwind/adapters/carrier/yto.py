@@ -13,8 +13,17 @@ import orjson
 from pydantic import Field, SecretStr
 
 from unwind.adapters.carrier.route_proof import beijing_time, new_waybill_in, recall_of_route, route_event, tracking_of
-from unwind.adapters.outbound import Outbound, Reply, code_of
-from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, probe_of
+from unwind.adapters.outbound import Reply, code_of
+from unwind.adapters.provider import (
+    Connected,
+    PartyKind,
+    Provider,
+    ProviderSettings,
+    Surroundings,
+    outbound_of,
+    probe_of,
+)
+from unwind.adapters.refusals import ErrorTable
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import Stage
 from unwind.ports.carrier import ParcelCall, Tracking
@@ -29,6 +38,7 @@ ERROR_KINDS: Mapping[str, OutcomeKind] = {
 }
 """`statusCode` (unverified): 1001 signature, 1002 parameter, 1003 too often. 0 is a yes; a refusal is told by its text."""
 CONFIGURATION = frozenset({"1001", "1002"})
+ERRORS = ErrorTable(kinds=ERROR_KINDS, alerts=dict.fromkeys(CONFIGURATION, "configuration"))
 ALREADY = re.compile(r"(已|重复).{0,6}(拦截|上报|退回)")
 DELIVERED = re.compile(r"已.{0,4}签收")
 CANNOT = re.compile(r"(不支持|无法|不能).{0,6}(拦截|截单|退回)")
@@ -68,12 +78,7 @@ class Yto:
     def __init__(self, settings: YtoSettings, around: Surroundings) -> None:
         self._settings = settings
         self._clock = around.clock
-        self.outbound = Outbound(
-            name=around.connection_id,
-            base_url=settings.base_url,
-            transport=around.transport,
-            rate_per_s=settings.rate_per_s,
-        )
+        self.outbound = outbound_of(settings, around)
 
     async def void_waybill(self, call: ParcelCall) -> Outcome:
         del call
@@ -135,10 +140,8 @@ class Yto:
         code = code_of(str(body["statusCode"]))
         if code == "0":
             return body
-        kind = ERROR_KINDS.get(code)
-        if kind is not None:
-            alert = "configuration" if code in CONFIGURATION else ""
-            return self.outbound.trouble(method, kind, code, alert=alert, http_status=reply.status)
+        if code in ERROR_KINDS:
+            return ERRORS.outcome(self.outbound, method, code, http_status=reply.status)
         text = body.get("statusMessage")
         return self._by_text(method, code, text if isinstance(text, str) else "", reply.status)
 

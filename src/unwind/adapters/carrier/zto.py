@@ -17,8 +17,18 @@ from pydantic import Field, SecretStr
 
 from unwind.adapters.carrier.pushes import BODY_BYTES_MAX, waybill_news
 from unwind.adapters.carrier.route_proof import beijing_time, route_event, tracking_of
-from unwind.adapters.outbound import Outbound, Reply, code_of
-from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, probe_of
+from unwind.adapters.fields import parse_object
+from unwind.adapters.outbound import Reply, code_of
+from unwind.adapters.provider import (
+    Connected,
+    PartyKind,
+    Provider,
+    ProviderSettings,
+    Surroundings,
+    outbound_of,
+    probe_of,
+)
+from unwind.adapters.refusals import ErrorTable
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import Stage
 from unwind.ports.callback import CallbackAnswer, CallbackUnverified, Incoming, News
@@ -49,6 +59,7 @@ ERROR_KINDS: Mapping[str, OutcomeKind] = {
 }
 """S: the gateway (206, 221: too often; 200, 202, 203: the service behind it; the rest: our settings). E: this waybill is not this account's."""
 CONFIGURATION = frozenset({"S207", "S208", "S210", "S211", "S212", "S214"})
+ERRORS = ErrorTable(kinds=ERROR_KINDS, alerts=dict.fromkeys(CONFIGURATION, "configuration"))
 ALREADY = re.compile(r"(已|重复).{0,6}(拦截|发起|存在)")
 DELIVERED = re.compile(r"已.{0,4}签收")
 NOT_PICKED_UP = re.compile(r"(未|没有).{0,4}(揽收|收件)")
@@ -87,12 +98,7 @@ class Zto:
     def __init__(self, settings: ZtoSettings, around: Surroundings) -> None:
         self.can_void = settings.can_void
         self._settings = settings
-        self.outbound = Outbound(
-            name=around.connection_id,
-            base_url=settings.base_url,
-            transport=around.transport,
-            rate_per_s=settings.rate_per_s,
-        )
+        self.outbound = outbound_of(settings, around)
 
     async def void_waybill(self, call: ParcelCall) -> Outcome:
         answer = await self._call(CANCEL, {"cancelType": "1", "billCode": call.waybill_no})
@@ -167,20 +173,15 @@ class Zto:
         return reply if isinstance(reply, Outcome) else self._read(method, reply)
 
     def _read(self, method: str, reply: Reply) -> dict[str, Any] | Outcome:
-        try:
-            body = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            body = None
-        if not isinstance(body, dict) or not isinstance(body.get("status"), bool):
+        body = parse_object(reply.body)
+        if body is None or not isinstance(body.get("status"), bool):
             return self.outbound.trouble(method, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
         code = code_of(str(body.get("statusCode")))
         if body["status"] and code in OK_CODES:
             found = body.get("result", body.get("data"))
             return {"items": found} if isinstance(found, list) else found if isinstance(found, dict) else {}
-        kind = ERROR_KINDS.get(code)
-        if kind is not None:
-            alert = "configuration" if code in CONFIGURATION else ""
-            return self.outbound.trouble(method, kind, code, alert=alert, http_status=reply.status)
+        if code in ERROR_KINDS:
+            return ERRORS.outcome(self.outbound, method, code, http_status=reply.status)
         text = body.get("message")
         return self._by_text(method, code, text if isinstance(text, str) else "", reply.status)
 

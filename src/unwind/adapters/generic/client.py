@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 
+from unwind.adapters.fields import parse_object
 from unwind.adapters.generic.signing import SignatureInvalid, sign_headers, verify_headers
 from unwind.adapters.outbound import TIMEOUT_S, Outbound, Reply, code_of
 from unwind.domain.outcome import Outcome, OutcomeKind
@@ -89,7 +90,7 @@ class SignedClient:
             return self._outbound.trouble(
                 path, OutcomeKind.UNKNOWN, "answer_to_another_call", alert="answer_unverified", http_status=reply.status
             )
-        body = _parse(reply.body)
+        body = parse_object(reply.body)
         if body is None:
             return self._outbound.trouble(path, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
         if reply.status == httpx.codes.OK:
@@ -116,11 +117,3 @@ class SignedClient:
 def number_in_path(number: str) -> str:
     """A number as one path segment, whatever characters it has."""
     return quote(number, safe="") if number.strip(".") else number.replace(".", "%2E")
-
-
-def _parse(raw: bytes) -> dict[str, Any] | None:
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None
-    return body if isinstance(body, dict) else None

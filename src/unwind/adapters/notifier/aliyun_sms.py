@@ -13,10 +13,11 @@ from urllib.parse import quote, urlsplit
 import orjson
 from pydantic import Field, SecretStr
 
-from unwind.adapters.fields import Malformed, read_answer, read_text
+from unwind.adapters.fields import Malformed, parse_object, read_answer, read_text
 from unwind.adapters.notifier.templates import NO_TEMPLATE, Template, fill
-from unwind.adapters.outbound import Outbound, Reply, code_of
-from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings
+from unwind.adapters.outbound import Reply, code_of
+from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, outbound_of
+from unwind.adapters.refusals import ErrorTable
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.ports.notifier import MessageCall
 
@@ -75,6 +76,7 @@ CONFIGURATION = frozenset(
     }
 )
 """Not the buyer's doing: somebody has to look at the account or the settings."""
+ERRORS = ErrorTable(kinds=ERROR_KINDS, alerts=dict.fromkeys(CONFIGURATION, "configuration"))
 
 
 class AliyunSmsSettings(ProviderSettings):
@@ -94,12 +96,7 @@ class AliyunSms:
     def __init__(self, settings: AliyunSmsSettings, around: Surroundings) -> None:
         self._settings = settings
         self._around = around
-        self.outbound = Outbound(
-            name=around.connection_id,
-            base_url=settings.base_url,
-            transport=around.transport,
-            rate_per_s=settings.rate_per_s,
-        )
+        self.outbound = outbound_of(settings, around)
 
     async def send(self, call: MessageCall) -> Outcome:
         template = self._settings.templates.get(call.template)
@@ -137,11 +134,8 @@ class AliyunSms:
         }
 
     def _read(self, reply: Reply) -> Outcome:
-        try:
-            body: Any = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            return self.outbound.trouble("SendSms", OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
-        if not isinstance(body, dict):
+        body = parse_object(reply.body)
+        if body is None:
             return self.outbound.trouble("SendSms", OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
         return read_answer(body, lambda found: self._judge(found, reply.status))
 
@@ -151,11 +145,7 @@ class AliyunSms:
             return Outcome(kind=OutcomeKind.SUCCEEDED, code=code, reference=read_text(body, "BizId", required=False))
         if code == "malformed_code":
             raise Malformed("Code")
-        kind = ERROR_KINDS.get(code)
-        if kind is None:
-            return self.outbound.unknown_code("SendSms", code, http_status=status)
-        alert = "configuration" if code in CONFIGURATION else ""
-        return self.outbound.trouble("SendSms", kind, code, alert=alert, http_status=status)
+        return ERRORS.outcome(self.outbound, "SendSms", code, http_status=status)
 
 
 def canonical(query: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ They remove no repeats: a message in doubt is not sent twice.
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote_plus
@@ -15,8 +15,10 @@ from urllib.parse import quote_plus
 import orjson
 from pydantic import Field, SecretStr
 
-from unwind.adapters.outbound import Outbound, Reply
-from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings
+from unwind.adapters.fields import parse_object
+from unwind.adapters.outbound import Reply
+from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, outbound_of
+from unwind.adapters.refusals import CONFIGURATION, ErrorTable
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.ports.notifier import MessageCall
 
@@ -61,8 +63,7 @@ class Robot:
 
     request: Callable[[str, str, str, float], tuple[str, dict[str, Any]]]
     code_field: str
-    error_kinds: Mapping[str, OutcomeKind]
-    configuration: frozenset[str]
+    errors: ErrorTable
 
 
 def _dingtalk(token: str, secret: str, text: str, now: float) -> tuple[str, dict[str, Any]]:
@@ -88,40 +89,46 @@ def _feishu(token: str, secret: str, text: str, now: float) -> tuple[str, dict[s
 DINGTALK = Robot(
     request=_dingtalk,
     code_field="errcode",
-    error_kinds={
-        "-1": OutcomeKind.RETRY_SAME_NUMBER,
-        "130101": OutcomeKind.RETRY_SAME_NUMBER,
-        "300001": OutcomeKind.REFUSED,
-        "310000": OutcomeKind.REFUSED,
-        "400013": OutcomeKind.REFUSED,
-    },
-    configuration=frozenset({"300001", "310000", "400013"}),
+    errors=ErrorTable(
+        kinds={
+            "-1": OutcomeKind.RETRY_SAME_NUMBER,
+            "130101": OutcomeKind.RETRY_SAME_NUMBER,
+            "300001": OutcomeKind.REFUSED,
+            "310000": OutcomeKind.REFUSED,
+            "400013": OutcomeKind.REFUSED,
+        },
+        alerts=dict.fromkeys({"300001", "310000", "400013"}, CONFIGURATION),
+    ),
 )
 """130101 too often; 300001 token; 310000 keyword, signature or address not allowed; 400013 the group is gone."""
 WECOM = Robot(
     request=_wecom,
     code_field="errcode",
-    error_kinds={
-        "-1": OutcomeKind.RETRY_SAME_NUMBER,
-        "45009": OutcomeKind.RETRY_SAME_NUMBER,
-        "40058": OutcomeKind.REFUSED,
-        "93000": OutcomeKind.REFUSED,
-    },
-    configuration=frozenset({"40058", "93000"}),
+    errors=ErrorTable(
+        kinds={
+            "-1": OutcomeKind.RETRY_SAME_NUMBER,
+            "45009": OutcomeKind.RETRY_SAME_NUMBER,
+            "40058": OutcomeKind.REFUSED,
+            "93000": OutcomeKind.REFUSED,
+        },
+        alerts=dict.fromkeys({"40058", "93000"}, CONFIGURATION),
+    ),
 )
 """45009 too often (about 20 a minute, unverified); 93000 the robot's key is not valid."""
 FEISHU = Robot(
     request=_feishu,
     code_field="code",
-    error_kinds={
-        "9499": OutcomeKind.REFUSED,
-        "11232": OutcomeKind.RETRY_SAME_NUMBER,
-        "19001": OutcomeKind.REFUSED,
-        "19021": OutcomeKind.REFUSED,
-        "19022": OutcomeKind.REFUSED,
-        "19024": OutcomeKind.REFUSED,
-    },
-    configuration=frozenset({"9499", "19001", "19021", "19022", "19024"}),
+    errors=ErrorTable(
+        kinds={
+            "9499": OutcomeKind.REFUSED,
+            "11232": OutcomeKind.RETRY_SAME_NUMBER,
+            "19001": OutcomeKind.REFUSED,
+            "19021": OutcomeKind.REFUSED,
+            "19022": OutcomeKind.REFUSED,
+            "19024": OutcomeKind.REFUSED,
+        },
+        alerts=dict.fromkeys({"9499", "19001", "19021", "19022", "19024"}, CONFIGURATION),
+    ),
 )
 """9499 malformed; 11232 too often; 19001 token; 19021 signature or time; 19022 address not allowed; 19024 keyword."""
 
@@ -136,12 +143,7 @@ class GroupChat:
         self._token = settings.token.get_secret_value()
         self._secret = settings.secret.get_secret_value() if settings.secret else ""
         self._clock = around.clock
-        self.outbound = Outbound(
-            name=around.connection_id,
-            base_url=settings.base_url,
-            transport=around.transport,
-            rate_per_s=settings.rate_per_s,
-        )
+        self.outbound = outbound_of(settings, around)
 
     async def send(self, call: MessageCall) -> Outcome:
         path, body = self._robot.request(self._token, self._secret, call.text, self._clock())
@@ -151,21 +153,12 @@ class GroupChat:
         return reply if isinstance(reply, Outcome) else self._read(reply)
 
     def _read(self, reply: Reply) -> Outcome:
-        try:
-            body = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            body = None
-        given = body.get(self._robot.code_field) if isinstance(body, dict) else None
+        given = (parse_object(reply.body) or {}).get(self._robot.code_field)
         if not isinstance(given, int):
             return self.outbound.trouble("robot", OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
-        code = str(given)
-        if code == "0":
-            return Outcome(kind=OutcomeKind.SUCCEEDED, code=code)
-        kind = self._robot.error_kinds.get(code)
-        if kind is None:
-            return self.outbound.unknown_code("robot", code, http_status=reply.status)
-        alert = "configuration" if code in self._robot.configuration else ""
-        return self.outbound.trouble("robot", kind, code, alert=alert, http_status=reply.status)
+        if given == 0:
+            return Outcome(kind=OutcomeKind.SUCCEEDED, code="0")
+        return self._robot.errors.outcome(self.outbound, "robot", str(given), http_status=reply.status)
 
 
 def _provider(name: str, title: str, robot: Robot, settings: type[GroupChatSettings]) -> Provider:
@@ -179,7 +172,7 @@ def _provider(name: str, title: str, robot: Robot, settings: type[GroupChatSetti
         title=title,
         settings=settings,
         connect=connect,
-        error_kinds=robot.error_kinds,
+        error_kinds=robot.errors.kinds,
     )
 
 

@@ -13,8 +13,7 @@ from typing import Annotated
 import orjson
 from pydantic import Field, SecretStr
 
-from unwind.adapters.outbound import Outbound
-from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings
+from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, outbound_of
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.ports.notifier import MessageCall
 
@@ -46,12 +45,7 @@ class Webhook:
         secrets = [settings.secret, *([settings.previous_secret] if settings.previous_secret else [])]
         self._keys = [key_of(secret.get_secret_value()) for secret in secrets]
         self._clock = around.clock
-        self.outbound = Outbound(
-            name=around.connection_id,
-            base_url=settings.base_url,
-            transport=around.transport,
-            rate_per_s=settings.rate_per_s,
-        )
+        self.outbound = outbound_of(settings, around)
 
     async def send(self, call: MessageCall) -> Outcome:
         body = orjson.dumps(

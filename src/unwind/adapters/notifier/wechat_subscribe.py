@@ -12,9 +12,19 @@ from urllib.parse import quote
 import orjson
 from pydantic import Field, SecretStr
 
+from unwind.adapters.fields import parse_object
 from unwind.adapters.notifier.templates import NO_TEMPLATE, Template, fill
-from unwind.adapters.outbound import Outbound, Reply
-from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, probe_of
+from unwind.adapters.outbound import Reply
+from unwind.adapters.provider import (
+    Connected,
+    PartyKind,
+    Provider,
+    ProviderSettings,
+    Surroundings,
+    outbound_of,
+    probe_of,
+)
+from unwind.adapters.refusals import ErrorTable
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.ports.notifier import MessageCall
 from unwind.ports.probe import Probe
@@ -42,6 +52,7 @@ ERROR_KINDS: Mapping[str, OutcomeKind] = {
 }
 """-1 busy; 40001/40014/42001 token; 40003 openid; 40013/40125 app; 40037 template; 41030 page; 43101 the buyer refuses; 45009 quota; 47003 data."""
 CONFIGURATION = frozenset({"40013", "40037", "40125", "41030", "45009", "47003"})
+ERRORS = ErrorTable(kinds=ERROR_KINDS, alerts=dict.fromkeys(CONFIGURATION, "configuration"))
 
 
 class WechatSubscribeSettings(ProviderSettings):
@@ -65,12 +76,7 @@ class WechatSubscribe:
         self._token = ""
         self._token_until = 0.0
         self._token_lock = asyncio.Lock()
-        self.outbound = Outbound(
-            name=around.connection_id,
-            base_url=settings.base_url,
-            transport=around.transport,
-            rate_per_s=settings.rate_per_s,
-        )
+        self.outbound = outbound_of(settings, around)
 
     async def send(self, call: MessageCall) -> Outcome:
         template = self._settings.templates.get(call.template)
@@ -121,20 +127,13 @@ class WechatSubscribe:
         return reply if isinstance(reply, Outcome) else self._judge(reply, what)
 
     def _judge(self, reply: Reply, what: str) -> dict[str, Any] | Outcome:
-        try:
-            body = orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
-            body = None
-        if not isinstance(body, dict):
+        body = parse_object(reply.body)
+        if body is None:
             return self.outbound.trouble(what, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
         code = str(body.get("errcode", 0))
         if code == "0":
             return body
-        kind = ERROR_KINDS.get(code)
-        if kind is None:
-            return self.outbound.unknown_code(what, code[:16], http_status=reply.status)
-        alert = "configuration" if code in CONFIGURATION else ""
-        return self.outbound.trouble(what, kind, code, alert=alert, http_status=reply.status)
+        return ERRORS.outcome(self.outbound, what, code, http_status=reply.status)
 
 
 def connect(settings: WechatSubscribeSettings, around: Surroundings) -> Connected:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from pydantic import Field, StringConstraints
 
 from unwind.adapters.fields import Malformed, read_answer, read_choice, read_same, read_text, refuse_if
-from unwind.adapters.outbound import Outbound, Reply, code_of
+from unwind.adapters.outbound import Reply, code_of
 from unwind.adapters.payment.alipay_callbacks import CURRENCY, AlipayNotifications
 from unwind.adapters.payment.alipay_signing import (
     BEIJING,
@@ -26,16 +26,18 @@ from unwind.adapters.payment.alipay_signing import (
 )
 from unwind.adapters.payment.bills import read_alipay
 from unwind.adapters.payment.keys import PrivateKeyText, PublicKeyText, load_private_key, load_public_key
-from unwind.adapters.payment.refusals import (
-    CONFIGURATION,
-    CONTRADICTION,
-    ErrorTable,
-    doubtful_trade,
-    no_answer_about_refund,
-    not_in,
-)
+from unwind.adapters.payment.refusals import CONTRADICTION, doubtful_trade, no_answer_about_refund, not_in
 from unwind.adapters.payment.yuan import read_yuan, to_yuan
-from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, probe_of
+from unwind.adapters.provider import (
+    Connected,
+    PartyKind,
+    Provider,
+    ProviderSettings,
+    Surroundings,
+    outbound_of,
+    probe_of,
+)
+from unwind.adapters.refusals import CONFIGURATION, ErrorTable
 from unwind.domain.outcome import Outcome, OutcomeKind, TradeOutcome, TradeState
 from unwind.ports.payment import RefundCall
 from unwind.ports.probe import Probe
@@ -151,12 +153,7 @@ class AlipayClient:
         self._key = load_private_key(settings.app_private_key.get_secret_value())
         given = (settings.alipay_public_key, settings.previous_alipay_public_key)
         self.keys = tuple(load_public_key(text) for text in given if text is not None)
-        self.outbound = Outbound(
-            name=around.connection_id,
-            base_url=settings.base_url,
-            transport=around.transport,
-            rate_per_s=settings.rate_per_s,
-        )
+        self.outbound = outbound_of(settings, around)
 
     async def call(self, method: str, content: Mapping[str, Any]) -> Said | Outcome:
         """As the official SDK places things: common parameters and signature in the query, biz_content in the body."""

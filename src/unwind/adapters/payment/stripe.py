@@ -14,17 +14,19 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr
 
 from unwind.adapters.fields import Malformed, read_amount, read_answer, read_choice, read_same, read_text, refuse_if
-from unwind.adapters.outbound import Outbound
-from unwind.adapters.payment.refusals import (
-    CONFIGURATION,
-    CONFIGURATION_RETRY_S,
-    CONTRADICTION,
-    doubtful_trade,
-    no_answer_about_refund,
-)
+from unwind.adapters.payment.refusals import CONTRADICTION, doubtful_trade, no_answer_about_refund
 from unwind.adapters.payment.stripe_callbacks import METADATA_KEY, StripeWebhooks
 from unwind.adapters.payment.stripe_client import ERRORS, Said, StripeCalls
-from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, probe_of
+from unwind.adapters.provider import (
+    Connected,
+    PartyKind,
+    Provider,
+    ProviderSettings,
+    Surroundings,
+    outbound_of,
+    probe_of,
+)
+from unwind.adapters.refusals import CONFIGURATION, CONFIGURATION_RETRY_S
 from unwind.domain.outcome import Outcome, OutcomeKind, TradeOutcome, TradeState
 from unwind.ports.payment import RefundCall
 from unwind.ports.probe import Probe
@@ -306,12 +308,7 @@ def _not_closed(found: TradeOutcome) -> TradeOutcome:
 
 
 def _connect(settings: StripeSettings, around: Surroundings) -> Connected:
-    outbound = Outbound(
-        name=around.connection_id,
-        base_url=settings.base_url,
-        transport=around.transport,
-        rate_per_s=settings.rate_per_s,
-    )
+    outbound = outbound_of(settings, around)
     calls = StripeCalls(
         secret_key=settings.secret_key.get_secret_value(), base_url=settings.base_url, outbound=outbound
     )

@@ -13,7 +13,7 @@ from typing import Any
 import stripe
 
 from unwind.adapters.outbound import Outbound, code_of
-from unwind.adapters.payment.refusals import CONFIGURATION, ErrorTable
+from unwind.adapters.refusals import CONFIGURATION, ErrorTable
 from unwind.domain.outcome import Outcome, OutcomeKind
 
 logging.getLogger("stripe").setLevel(logging.WARNING)  # at DEBUG it writes whole bodies

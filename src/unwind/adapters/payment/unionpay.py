@@ -17,9 +17,9 @@ from cryptography import x509
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 
 from unwind.adapters.fields import Malformed, read_same, read_text, refuse_if
-from unwind.adapters.outbound import Outbound, Reply, code_of
+from unwind.adapters.outbound import Reply, code_of
 from unwind.adapters.payment.bills import read_unionpay
-from unwind.adapters.payment.refusals import CONFIGURATION, CONFIGURATION_RETRY_S, not_in
+from unwind.adapters.payment.refusals import not_in
 from unwind.adapters.payment.unionpay_callbacks import UnionPayNotices
 from unwind.adapters.payment.unionpay_codes import (
     CURRENCY,
@@ -34,7 +34,16 @@ from unwind.adapters.payment.unionpay_codes import (
     read_fen,
 )
 from unwind.adapters.payment.unionpay_signing import MessageInvalid, Trust, load_signing_key, read_pairs, sign_message
-from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, probe_of
+from unwind.adapters.provider import (
+    Connected,
+    PartyKind,
+    Provider,
+    ProviderSettings,
+    Surroundings,
+    outbound_of,
+    probe_of,
+)
+from unwind.adapters.refusals import CONFIGURATION, CONFIGURATION_RETRY_S
 from unwind.domain.outcome import Outcome, OutcomeKind, TradeOutcome, TradeState
 from unwind.ports.payment import RefundCall
 from unwind.ports.probe import Probe
@@ -124,12 +133,7 @@ class UnionPayClient:
             else (),
             names=settings.signer_names,
         )
-        self.outbound = Outbound(
-            name=around.connection_id,
-            base_url=settings.base_url,
-            transport=around.transport,
-            rate_per_s=settings.rate_per_s,
-        )
+        self.outbound = outbound_of(settings, around)
 
     async def call(
         self, path: str, number: Number, *, what: str, txn_type: str, more: Mapping[str, str] | None = None

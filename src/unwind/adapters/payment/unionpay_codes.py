@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unwind.adapters.fields import AMOUNT_MAX, Malformed, read_text
-from unwind.adapters.payment.refusals import CONFIGURATION, ErrorTable
+from unwind.adapters.refusals import CONFIGURATION, ErrorTable
 from unwind.domain.outcome import OutcomeKind
 
 PAYMENT_TYPE, REFUND_TYPE, VOID_TYPE, QUERY_TYPE = "01", "04", "31", "00"

@@ -26,13 +26,22 @@ from unwind.adapters.fields import (
     read_text,
     refuse_if,
 )
-from unwind.adapters.outbound import Outbound, Reply, code_of
+from unwind.adapters.outbound import Reply, code_of
 from unwind.adapters.payment.bills import read_wechat
 from unwind.adapters.payment.keys import PrivateKeyText, PublicKeyText, load_private_key, load_public_key
-from unwind.adapters.payment.refusals import CONFIGURATION, ErrorTable, doubtful_trade, no_answer_about_refund
+from unwind.adapters.payment.refusals import doubtful_trade, no_answer_about_refund
 from unwind.adapters.payment.wechat_pay_callbacks import WeChatPayNotices
 from unwind.adapters.payment.wechat_pay_signing import PUBLIC_KEY_PREFIX, SignatureInvalid, authorization, verify
-from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, probe_of
+from unwind.adapters.provider import (
+    Connected,
+    PartyKind,
+    Provider,
+    ProviderSettings,
+    Surroundings,
+    outbound_of,
+    probe_of,
+)
+from unwind.adapters.refusals import CONFIGURATION, ErrorTable
 from unwind.domain.outcome import Outcome, OutcomeKind, TradeOutcome, TradeState
 from unwind.ports.payment import PayeeAccount, RefundCall
 from unwind.ports.probe import Probe
@@ -135,12 +144,7 @@ class WeChatPayClient:
         public = [serial for serial in self.platform_keys if serial.startswith(PUBLIC_KEY_PREFIX)]
         self._is_public_key_mode = bool(public)
         self._named_serial = public[0] if public else next(iter(self.platform_keys))
-        self.outbound = Outbound(
-            name=around.connection_id,
-            base_url=settings.base_url,
-            transport=around.transport,
-            rate_per_s=settings.rate_per_s,
-        )
+        self.outbound = outbound_of(settings, around)
 
     async def call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, what: str, is_encrypted: bool = False

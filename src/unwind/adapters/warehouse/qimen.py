@@ -18,8 +18,17 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from pydantic import Field, SecretStr
 
-from unwind.adapters.outbound import Outbound, Reply, code_of
-from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, probe_of
+from unwind.adapters.outbound import Reply, code_of
+from unwind.adapters.provider import (
+    Connected,
+    PartyKind,
+    Provider,
+    ProviderSettings,
+    Surroundings,
+    outbound_of,
+    probe_of,
+)
+from unwind.adapters.refusals import ErrorTable
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import Stage
 from unwind.ports.callback import CallbackAnswer, CallbackUnverified, Incoming, News
@@ -67,6 +76,7 @@ ERROR_KINDS: Mapping[str, OutcomeKind] = {
 CONFIGURATION = frozenset(
     {"sign-check-failure", "invalid-sign", "invalid-app-key", "missing-parameter", "isv.invalid-parameter"}
 )
+ERRORS = ErrorTable(kinds=ERROR_KINDS, alerts=dict.fromkeys(CONFIGURATION, "configuration"))
 
 
 class QimenSettings(ProviderSettings):
@@ -94,12 +104,7 @@ class Qimen:
     def __init__(self, settings: QimenSettings, around: Surroundings) -> None:
         self._settings = settings
         self._clock = around.clock
-        self.outbound = Outbound(
-            name=around.connection_id,
-            base_url=settings.base_url,
-            transport=around.transport,
-            rate_per_s=settings.rate_per_s,
-        )
+        self.outbound = outbound_of(settings, around)
 
     async def hold(self, call: HoldCall) -> Outcome:
         """A refusal is explained by the delivery order's state, so that a person reads how far the goods are."""
@@ -195,11 +200,7 @@ class Qimen:
         if not is_gateways:
             return self.outbound.trouble(method, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
         code = code_of(sub_code)
-        kind = ERROR_KINDS.get(code)
-        if kind is None:
-            return self.outbound.unknown_code(method, code, http_status=reply.status)
-        alert = "configuration" if code in CONFIGURATION else ""
-        return self.outbound.trouble(method, kind, code, alert=alert, http_status=reply.status)
+        return ERRORS.outcome(self.outbound, method, code, http_status=reply.status)
 
 
 class QimenPushes:
