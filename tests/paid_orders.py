@@ -89,7 +89,7 @@ def trade_number(provider: str, order_id: str) -> str:
         case "unionpay":
             return f"PAY{order_id.replace('-', ''):0>8}:20261101115900"
         case "stripe":
-            return f"pi_{order_id}"
+            return f"pi_{order_id.replace('-', '')}"
         case _:
             return f"T-{order_id}"
 

@@ -138,6 +138,18 @@ async def assert_with_people(paid: PaidWorld, cases: dict[str, str]) -> None:
         await paid.retry(case_id)
 
 
+@pytest.mark.parametrize(
+    "fault",
+    ["timeout_before_effect", "reset_mid_answer", "error_503_before_effect", "bad_signature", "wrong_order_answer"],
+)
+async def test_unionpays_question_for_the_payment_fails_before_a_refund_is_sent(paid: PaidWorld, fault: str) -> None:
+    await dial(paid, fault, "payment.trade_query", "unionpay")
+    case_id = await paid.cancel(await paid.order("unionpay"))
+    assert (await paid.rest(case_id))["state"] == "archived"
+    assert await paid.moved() == [(1000, 1)]
+    await paid.assert_honest(case_id)
+
+
 async def test_wechats_signature_tests_are_refused_and_the_true_notice_is_taken(paid: PaidWorld) -> None:
     await paid.world.ask_sandbox("connections/wxpay", {"refund_mode": "delayed", "refund_delay_s": 5})
     await dial(paid, "callback_signtest", CREATE, "wxpay")
