@@ -42,17 +42,17 @@ class PaidWorld:
         query = "SELECT * FROM legs WHERE case_id = %s AND kind = 'refund'"
         return (await self.world.sql(query, case_id))[0]
 
-    async def rest(self, case_id: str, *, rounds_max: int = ROUNDS_MAX) -> dict[str, Any]:
-        """Until the case is sealed or with a person: the worker, the callbacks, and two seconds a round."""
+    async def rest(self, *case_ids: str, rounds_max: int = ROUNDS_MAX) -> dict[str, Any]:
+        """Until the cases are sealed or with a person: the worker, the callbacks, and two seconds a round. The row of the first."""
         for _ in range(rounds_max):
             await self.world.run()
-            row = await self.case(case_id)
-            if row["state"] in {"archived", "review"}:
-                return row
+            rows = [await self.case(case_id) for case_id in case_ids]
+            if all(row["state"] in {"archived", "review"} for row in rows):
+                break
             await self.world.ask_sandbox("callbacks/hurry", {})
             await asyncio.sleep(0.005)
             await self.world.pass_time(ROUND)
-        return row
+        return rows[0]
 
     async def retry(self, case_id: str) -> dict[str, Any]:
         response = await self.world.decide(case_id, "retry")
@@ -89,7 +89,7 @@ def trade_number(provider: str, order_id: str) -> str:
         case "unionpay":
             return f"PAY{order_id.replace('-', ''):0>8}:20261101115900"
         case "stripe":
-            return f"pi_{order_id}"
+            return f"pi_{order_id.replace('-', '')}"
         case _:
             return f"T-{order_id}"
 

@@ -1,8 +1,11 @@
 """What becomes of a case for every kind of answer that a payment provider can give: through the HTTP interface, the worker and the provider's
 own wire format. The tables of single codes are in the test of each provider."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -12,7 +15,8 @@ from starlette.responses import Response
 
 from sandbox.dialects.frame import Asked
 from sandbox.dialects.stripe import error_response
-from tests.paid_orders import CONNECTION_OF, PATIENCE_IN_DOUBT, PaidWorld, open_paid_world
+from tests.paid_orders import CONNECTION_OF, PATIENCE_IN_DOUBT, PaidWorld, open_paid_world, pay
+from tests.world import line, payment
 from unwind.adapters.payment import alipay
 from unwind.storage.embedded import EmbeddedPostgres
 
@@ -300,3 +304,134 @@ async def test_a_stripe_refund_that_is_taken_back_belongs_to_a_person(paid: Paid
             break
         await paid.rest(case_id, rounds_max=1)
     assert [(r["rule"], r["parent_case_id"]) for r in rows] == [("refund_reversed", case_id)]
+
+
+# whole stories ------------------------------------------------------------------------------------------------------
+
+
+async def free_units(paid: PaidWorld, sku: str) -> int:
+    rows = await paid.world.sql("SELECT available FROM stock WHERE sku = %s", sku)
+    return int(rows[0]["available"])
+
+
+async def test_paid_by_balance_wechat_and_coupon_and_taken_back_on_all_three(paid: PaidWorld) -> None:
+    """100.00 of goods: a coupon of 10.00, 23.45 from the shop's own balance, 66.55 by WeChat Pay."""
+    world = paid.world
+    balance = payment(
+        "O1", 2345, connection="local", method="balance", returns_as="restore", trade_no="B-O1", payment_id="P-balance"
+    )
+    order_id = await world.order(
+        order_id="O1",
+        lines=[line(price=10_000)],
+        discounts=[{"discount_id": "D1", "amount_minor": 1000}],
+        payments=[pay("wechat_pay", "O1", 6655), balance],
+        benefits=[{"benefit_id": "c1", "kind": "coupon", "account": "coupon:C1", "amount": 1}],
+    )
+    answer = await world.cancel(order_id)
+    assert {p["method"]: p["amount_minor"] for p in answer["refund"]["payments"]} == {
+        "wechat_pay": 6655,
+        "balance": 2345,
+    }
+    case_id = answer["case_id"]
+    assert (await paid.rest(case_id))["state"] == "archived", await world.timeline(case_id)
+    [sent] = [
+        (headers, json.loads(raw))
+        for method, path, headers, raw in paid.before.seen
+        if method == "POST" and path == "/c/wxpay/v3/refund/domestic/refunds"
+    ]
+    headers, body = sent
+    assert headers["authorization"].startswith("WECHATPAY2-SHA256-RSA2048 mchid=")
+    assert body["amount"] == {"refund": 6655, "total": 6655, "currency": "CNY"}
+    assert (body["out_trade_no"], body["out_refund_no"]) == ("T-O1", (await paid.leg(case_id))["number"])
+    assert {path.split("/")[2] for _, path, _, _ in paid.before.seen} == {"wxpay"}, "nobody else was asked for money"
+    assert [(r["connection"], r["amount_minor"]) for r in await world.refunds(order_id)] == [("wxpay", 6655)]
+    rows = await world.sql("SELECT account, balance FROM benefit_accounts")
+    assert {row["account"]: row["balance"] for row in rows} == {"balance:buyer-1": 2345, "coupon:C1": 1}
+    assert await paid.told(case_id) == {"refund_done"}
+    await paid.assert_honest(case_id)
+
+
+async def test_a_late_payment_at_alipay_is_returned_once_and_the_goods_are_sold_once(paid: PaidWorld) -> None:
+    """Cancelled while Alipay had never heard of the trade, so that there was nothing to close; paid twenty minutes later all the same."""
+    world = paid.world
+    stock = [{"sku": "BAG", "pool": "limited", "available": 1}]
+    await world.ok("PUT", "/api/v1/stock", role="admin", json=stock)
+    lines = [line(sku="BAG", pool="limited")]
+    unpaid = pay("alipay", "O1", 1000, state="created")
+    await world.order(order_id="O1", lines=lines, payments=[unpaid], trades={unpaid["payment_id"]: "none"})
+    assert await free_units(paid, "BAG") == 0
+    case_id = await paid.cancel("O1")
+    assert (await paid.rest(case_id))["state"] == "archived"
+    closings = [path for _, path, _, _ in paid.before.seen if "alipay.trade.close" in path]
+    assert len(closings) == 1
+    ledger = await world.ledger()
+    assert [c["code"] for c in ledger["calls"] if c["operation"] == "payment.close"] == ["NOT_FOUND"]
+    assert await free_units(paid, "BAG") == 1
+    await world.order(order_id="O2", lines=lines, payments=[pay("alipay", "O2", 1000)])
+    assert await free_units(paid, "BAG") == 0, "the next buyer has it"
+
+    await world.pass_time(timedelta(minutes=20))
+    await world.ask_sandbox(f"trades/alipay/{unpaid['trade_no']}/pay", {})
+    rows: list[dict[str, Any]] = []
+    for _ in range(300):
+        rows = await world.sql("SELECT case_id, rule, parent_case_id FROM cases WHERE kind = 'aftermath'")
+        if rows:
+            break
+        await world.ask_sandbox("callbacks/hurry", {})
+        await asyncio.sleep(0.01)
+    assert [(row["rule"], row["parent_case_id"]) for row in rows] == [("late_payment", case_id)]
+    late = rows[0]["case_id"]
+    assert (await paid.rest(late))["state"] == "archived", await world.timeline(late)
+    await world.ask_sandbox("callbacks/hurry", {})
+    await world.run()
+    assert await paid.moved("O1") == [(1000, 1)]
+    assert await paid.moved("O2") == []
+    assert "refund_done" in await paid.told(late)
+    assert await world.sql("SELECT count(*) AS n FROM cases WHERE kind = 'aftermath'") == [{"n": 1}]
+    assert await free_units(paid, "BAG") == 0, "the goods were not put back a second time"
+    notified = [c for c in (await world.ledger())["callbacks"] if c["type"] == "trade.paid"]
+    assert [c["state"] for c in notified] == ["DELIVERED"]
+    await paid.assert_honest(late)
+
+
+@pytest.mark.parametrize("provider", ["wechat_pay", "stripe", "unionpay"])
+async def test_a_late_payment_elsewhere_is_returned_once(paid: PaidWorld, provider: str) -> None:
+    world = paid.world
+    unpaid = pay(provider, "O1", 1000, state="created")
+    await world.order(order_id="O1", payments=[unpaid], trades={unpaid["payment_id"]: "none"})
+    case_id = await paid.cancel("O1")
+    assert (await paid.rest(case_id))["state"] == "archived"
+    await world.ask_sandbox(f"trades/{CONNECTION_OF[provider]}/{unpaid['trade_no']}/pay", {})
+    rows: list[dict[str, Any]] = []
+    for _ in range(300):
+        rows = await world.sql("SELECT case_id FROM cases WHERE kind = 'aftermath'")
+        if rows:
+            break
+        await world.ask_sandbox("callbacks/hurry", {})
+        await asyncio.sleep(0.01)
+    assert (await paid.rest(rows[0]["case_id"]))["state"] == "archived"
+    assert await paid.moved() == [(1000, 1)]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_an_unpaid_order_is_closed_where_that_is_possible(paid: PaidWorld, provider: str) -> None:
+    case_id = await paid.cancel(await paid.order(provider, state="created"))
+    assert (await paid.rest(case_id))["state"] == "archived", await paid.world.timeline(case_id)
+    [trade] = (await paid.world.ledger())["trades"]
+    assert trade["state"] == ("UNPAID" if provider == "unionpay" else "CLOSED")
+    assert await paid.world.sql("SELECT state FROM payments") == [{"state": "closed"}]
+
+
+async def test_nothing_personal_of_the_providers_is_kept(paid: PaidWorld) -> None:
+    """WeChat's "user_received_account", Alipay's "buyer_logon_id", UnionPay's "accNo": in no table of ours."""
+    for provider in PROVIDERS:
+        case_id = await paid.cancel(await paid.order(provider, f"O-{provider[:3]}"))
+        assert (await paid.rest(case_id))["state"] == "archived"
+        await paid.world.ask_sandbox("callbacks/hurry", {})
+        await paid.world.run()
+    tables = await paid.world.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    for table in tables:
+        rows = await paid.world.sql(f"SELECT row_to_json(t)::text AS text FROM {table['tablename']} t")
+        for row in rows:
+            for private in ("招商银行", "138****0000", "6226 ****", "buyer_logon_id", "user_received_account"):
+                assert private not in row["text"], table["tablename"]
