@@ -3,10 +3,7 @@
 from unwind.adapters.carrier import jdl, kuaidi100, sf, yto, zto
 from unwind.adapters.generic import providers as generic
 from unwind.adapters.notifier import aliyun_sms, email, group_chats, webhook, wechat_subscribe
-from unwind.adapters.payment.alipay import ALIPAY
-from unwind.adapters.payment.stripe import STRIPE
-from unwind.adapters.payment.unionpay import UNIONPAY
-from unwind.adapters.payment.wechat_pay import WECHAT_PAY
+from unwind.adapters.payment import alipay, stripe, unionpay, wechat_pay
 from unwind.adapters.provider import Provider
 from unwind.adapters.warehouse import qimen
 
@@ -29,9 +26,9 @@ PROVIDERS: dict[str, Provider] = {
         email.PROVIDER,
         webhook.PROVIDER,
         *group_chats.PROVIDERS,
-        WECHAT_PAY,
-        ALIPAY,
-        UNIONPAY,
-        STRIPE,
+        wechat_pay.PROVIDER,
+        alipay.PROVIDER,
+        unionpay.PROVIDER,
+        stripe.PROVIDER,
     )
 }

@@ -395,7 +395,7 @@ def _connect(settings: AlipaySettings, around: Surroundings) -> Connected:
     return Connected(party=gateway, close=client.outbound.aclose, probe=gateway.probe, verifier=verifier)
 
 
-ALIPAY = Provider(
+PROVIDER = Provider(
     name="alipay",
     kind=PartyKind.PAYMENT,
     title="支付宝",

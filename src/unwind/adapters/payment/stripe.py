@@ -320,7 +320,7 @@ def _connect(settings: StripeSettings, around: Surroundings) -> Connected:
     return Connected(party=gateway, close=outbound.aclose, probe=gateway.probe, verifier=verifier)
 
 
-STRIPE = Provider(
+PROVIDER = Provider(
     name="stripe",
     kind=PartyKind.PAYMENT,
     title="Stripe 国际卡",

@@ -364,7 +364,7 @@ def _connect(settings: UnionPaySettings, around: Surroundings) -> Connected:
     return Connected(party=gateway, close=client.outbound.aclose, probe=gateway.probe, verifier=verifier)
 
 
-UNIONPAY = Provider(
+PROVIDER = Provider(
     name="unionpay",
     kind=PartyKind.PAYMENT,
     title="银联在线",

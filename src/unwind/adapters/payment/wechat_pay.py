@@ -375,7 +375,7 @@ def _connect(settings: WeChatPaySettings, around: Surroundings) -> Connected:
     return Connected(party=gateway, close=client.outbound.aclose, probe=gateway.probe, verifier=verifier)
 
 
-WECHAT_PAY = Provider(
+PROVIDER = Provider(
     name="wechat_pay",
     kind=PartyKind.PAYMENT,
     title="微信支付",
