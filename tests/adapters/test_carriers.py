@@ -17,6 +17,7 @@ import pytest
 
 from tests.world import World, shipment
 from unwind.adapters.carrier import jdl, kuaidi100, sf, yto, zto
+from unwind.adapters.carrier.digests import base64_md5, hex_md5
 from unwind.adapters.carrier.route_proof import new_waybill_in
 from unwind.adapters.provider import Connected, Surroundings
 from unwind.adapters.registry import PROVIDERS
@@ -80,6 +81,15 @@ def test_kuaidi100() -> None:
     assert kuaidi100.upper_md5(query + "KEY" + "CUSTOMER") == "052188D2798666F4072F53AFFADDC3FA"
     push = '{"status":"polling","lastResult":{"state":"6"}}'
     assert kuaidi100.upper_md5(push + "SALT") == "FD9EE927E0F7F43B4102A2A3FFA81AB4"
+
+
+def test_carriers_without_an_adapter_of_their_own_sign_with_the_same_two_digests() -> None:
+    """STO, J&T and Yunda go through Kuaidi100; who writes their adapters finds the digests ready."""
+    sto = '{"waybillNo":"777031922725111","interceptForAct":"DEFAULT"}'
+    assert base64_md5(sto, "secretkey") == "2aragkgBx0cCFtDAUK8AgQ=="
+    assert base64_md5('{"mailNo":"JT0000000000001","applyTypeCode":4}', "privatekey") == "g2Ugi0GO007oj84d4YFMnA=="
+    assert hex_md5('{"mailno":"4312345678901"}', "_", "secret") == "1a3ac900fb8cf20862b9f727f062a289"
+    assert base64_md5("opentest", "123456") == "YLstCNa3x8ijQx16e/jqOA==", "YTO's official example"
 
 
 # Tables ---------------------------------------------------------------------------------------------------------------------------------------

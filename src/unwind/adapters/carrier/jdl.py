@@ -4,7 +4,6 @@ Source: cloud.jdl.com, api-doc 267/846. The answer itself is the proof (`resultT
 parcel that is cancelled or intercepted already answers so. Routes are not part of this interface: they come from the shop's own feed or Kuaidi100.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +14,7 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import Field, SecretStr
 
+from unwind.adapters.carrier.digests import hex_md5
 from unwind.adapters.carrier.route_proof import BEIJING
 from unwind.adapters.fields import parse_object
 from unwind.adapters.outbound import Reply, code_of
@@ -69,7 +69,7 @@ class JdlSettings(ProviderSettings):
 def sign(*, secret: str, token: str, app_key: str, path: str, body: str, timestamp: str) -> str:
     """Lower-case hex MD5 (`md5-salt`)."""
     joined = f"{secret}access_token{token}app_key{app_key}method{path}param_json{body}timestamp{timestamp}v2.0{secret}"
-    return hashlib.md5(joined.encode()).hexdigest()  # noqa: S324 - theirs
+    return hex_md5(joined)
 
 
 class Jdl:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlencode
 import orjson
 from pydantic import Field, SecretStr
 
+from unwind.adapters.carrier.digests import hex_md5
 from unwind.adapters.carrier.pushes import BODY_BYTES_MAX, waybill_news
 from unwind.adapters.carrier.route_proof import beijing_time, recall_of_route, route_event, tracking_of
 from unwind.adapters.fields import parse_object
@@ -79,7 +80,7 @@ class Kuaidi100Settings(ProviderSettings):
 
 
 def upper_md5(text: str) -> str:
-    return hashlib.md5(text.encode()).hexdigest().upper()  # noqa: S324 - theirs
+    return hex_md5(text).upper()
 
 
 class Kuaidi100:

@@ -5,7 +5,6 @@ caller's: doubt is cleared by the route, and "already intercepted" is a yes. Pus
 query of ours stand in for a signature.
 """
 
-import base64
 import hashlib
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from urllib.parse import quote_plus, urlencode
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from unwind.adapters.carrier.digests import base64_md5
 from unwind.adapters.carrier.pushes import SecretPath, SecretPathSettings, waybill_news
 from unwind.adapters.carrier.route_proof import beijing_time, new_waybill_in, recall_of_route, route_event, tracking_of
 from unwind.adapters.outbound import Reply, code_of
@@ -92,7 +92,7 @@ class SfSettings(SecretPathSettings):
 def digest(message: str, timestamp: str, checkword: str) -> str:
     """Base64 MD5 over the text as Java's URLEncoder writes it: `*` stays, `~` does not."""
     encoded = quote_plus(f"{message}{timestamp}{checkword}", safe="*").replace("~", "%7E")
-    return base64.b64encode(hashlib.md5(encoded.encode()).digest()).decode()  # noqa: S324 - theirs
+    return base64_md5(encoded)
 
 
 class Sf:

@@ -3,8 +3,6 @@
 Source: github syships/php-express; the official signing example. Answers and routes have no published schema (PROTOCOLS 11): read leniently.
 """
 
-import base64
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -12,6 +10,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import Field, SecretStr
 
+from unwind.adapters.carrier.digests import base64_md5
 from unwind.adapters.carrier.route_proof import beijing_time, new_waybill_in, recall_of_route, route_event, tracking_of
 from unwind.adapters.outbound import Reply, code_of
 from unwind.adapters.provider import (
@@ -67,7 +66,7 @@ class YtoSettings(ProviderSettings):
 
 
 def sign(param: str, method: str, secret: str) -> str:
-    return base64.b64encode(hashlib.md5(f"{param}{method}{VERSION}{secret}".encode()).digest()).decode()  # noqa: S324 - theirs
+    return base64_md5(param, method, VERSION, secret)
 
 
 class Yto:

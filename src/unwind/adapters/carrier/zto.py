@@ -3,7 +3,6 @@
 Source: github YangLiCon/docs, tepbridge/logistics/zto. The state of an intercept has no published list of codes: it is told by its name.
 """
 
-import base64
 import hashlib
 import hmac
 import re
@@ -15,6 +14,7 @@ from urllib.parse import parse_qs
 import orjson
 from pydantic import Field, SecretStr
 
+from unwind.adapters.carrier.digests import base64_md5
 from unwind.adapters.carrier.pushes import BODY_BYTES_MAX, waybill_news
 from unwind.adapters.carrier.route_proof import beijing_time, route_event, tracking_of
 from unwind.adapters.fields import parse_object
@@ -89,7 +89,7 @@ class ZtoSettings(ProviderSettings):
 
 
 def digest(body: str, secret: str) -> str:
-    return base64.b64encode(hashlib.md5(f"{body}{secret}".encode()).digest()).decode()  # noqa: S324 - theirs
+    return base64_md5(body, secret)
 
 
 class Zto:
