@@ -5,13 +5,11 @@ PUB_KEY_ID_. The prefix /c/{connection} is not part of what is signed, as with a
 """
 
 import base64
-import hashlib
 import json
 import re
 import secrets
 import sqlite3
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,12 +23,12 @@ from starlette.responses import Response
 from sandbox.answers import Answer
 from sandbox.callbacks import Letter
 from sandbox.dialects.frame import Answered, Asked
+from sandbox.dialects.wechat_pay_format import beijing, dump, parse, raw_path, transaction_id
 from sandbox.keyring import Keyring
 from sandbox.payment import find_refund
 from sandbox.world import World
 
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
-BEIJING = timezone(timedelta(hours=8))
 REPEAT_AFTER_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600)
 SKEW_S = 300
 PARTIAL_REFUNDS_MAX = 50
@@ -99,7 +97,7 @@ class WeChatPayDialect:
         serial = request.headers.get("wechatpay-serial", "")
         if serial and serial != self.public_key_id(connection):
             raise Answered(responder.error(400, "PARAM_ERROR", "Wechatpay-Serial"), code="PARAM_ERROR")
-        body = _parse(raw) if request.method == "POST" else {}
+        body = parse(raw) if request.method == "POST" else {}
         if body is None:
             raise Answered(responder.error(400, "PARAM_ERROR", "JSON"), code="PARAM_ERROR")
         asked = self._understand(connection, request, path, body)
@@ -119,7 +117,7 @@ class WeChatPayDialect:
             return False
         if abs(self._world.now() - int(given["timestamp"])) > SKEW_S:
             return False
-        sent_path = _raw_path(request, connection) or path
+        sent_path = raw_path(request, connection) or path
         signed = f"{request.method}\n{sent_path}\n{given['timestamp']}\n{given.get('nonce_str', '')}\n".encode()
         key = self._keyring.private_key(connection, "merchant").public_key()
         try:
@@ -361,7 +359,7 @@ class WeChatPayResponder:
         if self._operation == "payment.close":
             is_paid = answer.body["state"] == "PAID"
             return self.error(400, "ORDER_PAID", "订单已支付") if is_paid else self._signed(204, b"")
-        return self._signed(200, _dump(self._body(answer)))
+        return self._signed(200, dump(self._body(answer)))
 
     def respond_badly_signed(self, answer: Answer) -> Response:
         response = self.respond(answer)
@@ -374,9 +372,9 @@ class WeChatPayResponder:
 
     def respond_of_another(self, answer: Answer) -> Response:
         if answer.status != 200:  # noqa: PLR2004
-            return self._signed(200, _dump({"out_refund_no": "OTHER", "out_trade_no": "OTHER", "status": "SUCCESS"}))
+            return self._signed(200, dump({"out_refund_no": "OTHER", "out_trade_no": "OTHER", "status": "SUCCESS"}))
         body = {} if self._operation == "payment.close" else self._body(answer)
-        return self._signed(200, _dump({**body, "out_refund_no": "OTHER", "out_trade_no": "OTHER"}))
+        return self._signed(200, dump({**body, "out_refund_no": "OTHER", "out_trade_no": "OTHER"}))
 
     def rate_limited(self) -> Response:
         return self.error(429, "FREQUENCY_LIMITED", "频率超限")
@@ -385,7 +383,7 @@ class WeChatPayResponder:
         return self.error(500, "SYSTEM_ERROR", "系统错误")
 
     def error(self, status: int, code: str, message: str) -> Response:
-        return self._signed(status, _dump({"code": code, "message": message}))
+        return self._signed(status, dump({"code": code, "message": message}))
 
     def _body(self, answer: Answer) -> dict[str, Any]:
         if self._operation != "payment.trade_query":
@@ -407,34 +405,3 @@ class WeChatPayResponder:
         headers = self._dialect.signature_headers(self._connection, body)
         media_type = "application/json" if body else None
         return Response(body, status_code=status, headers=headers, media_type=media_type)
-
-
-def transaction_id(connection: str, trade_no: str) -> str:
-    digest = hashlib.sha256(f"{connection}/{trade_no}".encode()).digest()
-    return f"42000{int.from_bytes(digest[:10]) % 10**23:023d}"
-
-
-def beijing(instant: str) -> str:
-    return datetime.fromisoformat(instant).astimezone(BEIJING).isoformat(timespec="seconds")
-
-
-def _raw_path(request: Request, connection: str) -> str:
-    """Path and query as they were sent, without what is ours."""
-    raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
-    query: bytes = request.scope.get("query_string", b"")
-    path = raw.decode("latin-1").removeprefix(f"/c/{connection}")
-    return f"{path.partition('?')[0]}?{query.decode('latin-1')}" if query else path
-
-
-def _dump(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False).encode()
-
-
-def _parse(raw: bytes) -> dict[str, Any] | None:
-    if not raw:
-        return {}
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None

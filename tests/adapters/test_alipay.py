@@ -23,7 +23,7 @@ from tests.paying import Bench, always, connect, on_a_port, open_bench
 from tests.world import private_key
 from unwind.adapters.fields import Malformed
 from unwind.adapters.payment import alipay
-from unwind.adapters.payment.alipay import ERRORS
+from unwind.adapters.payment.alipay_codes import ERRORS
 from unwind.adapters.payment.keys import load_private_key
 from unwind.adapters.payment.yuan import read_yuan, to_yuan
 from unwind.domain.outcome import OutcomeKind, TradeState

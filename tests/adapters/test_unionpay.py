@@ -416,6 +416,19 @@ async def test_roots_change_over_without_a_gap(bench: Bench) -> None:
     await renamed.close()
 
 
+async def test_a_certificate_that_is_no_authority_issues_nothing(bench: Bench) -> None:
+    """UnionPay's own signing certificate among the intermediates does not make its key an issuer."""
+    signer = bench.dialect.certificate("one", "signer")
+    bundle = bench.values["intermediate_certificates"] + pem_of(signer)
+    careless: Any = bench.reconnect(intermediate_certificates=bundle)
+    below = make_certificate("stranger", "one/signer", cn=UNIONPAY, issuer=signer.subject)
+    fields = {"merId": bench.values["mer_id"], "orderId": bench.call.refund_no, "txnTime": "20261101120506"}
+    signed = signed_by("stranger", below, {**fields, "respCode": "34"})
+    bench.outside.answerer = always(Response("&".join(f"{n}={v}" for n, v in signed.items()).encode()))
+    assert (await careless.party.query_refund(bench.call)).code == "unverified:certificate"
+    await careless.close()
+
+
 async def test_an_answer_may_be_percent_encoded(bench: Bench) -> None:
     fields = {"merId": bench.values["mer_id"], "orderId": bench.call.refund_no, "txnTime": "20261101120506"}
     signed = bench.dialect.signed("one", {**fields, "respCode": "34", "respMsg": "没有 a+b"})

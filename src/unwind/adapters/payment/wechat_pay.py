@@ -179,7 +179,7 @@ class WeChatPayClient:
         return ERRORS.outcome(self.outbound, what, said.code, http_status=said.status, retry_after_s=said.retry_after_s)
 
     def _judge(self, what: str, reply: Reply) -> Said | Outcome:
-        if "wechatpay-signature" not in reply.headers and reply.status > SERVER_ERROR:
+        if "wechatpay-signature" not in reply.headers and reply.status >= SERVER_ERROR:
             return self.outbound.trouble(what, OutcomeKind.UNKNOWN, f"http_{reply.status}", http_status=reply.status)
         try:
             verify(self.platform_keys, reply.headers, reply.body, now=self._around.clock())
