@@ -500,6 +500,23 @@ async def test_word_that_an_intercept_failed_brings_a_person_soon(road: tuple[Wo
     assert await world.refunds(order_id) == []
 
 
+@pytest.mark.parametrize("road", ["kuaidi100"], indirect=True)
+async def test_word_of_failure_that_comes_before_the_answer_is_not_forgotten(road: tuple[World, str]) -> None:
+    """The callback is delivered while the intercept's own answer is still on its way."""
+    world, _ = road
+    order_id, case_id = await on_the_road(world, behaviour="recall_fails", delay_s=0)
+    fault = {"connection": "sf", "operation": "carrier.recall", "fault": "callback_before_answer"}
+    await world.ask_sandbox("faults", fault)
+    await world.decide(case_id, "recall")
+    await world.run()
+    assert (await leg(world, case_id))["state"] == "accepted"
+    await world.pass_time(timedelta(minutes=2))
+    await world.run()
+    rows = await world.sql("SELECT state, rule FROM cases WHERE case_id = %s", case_id)
+    assert rows == [{"state": "review", "rule": "recall_failed"}]
+    assert await world.refunds(order_id) == []
+
+
 @pytest.mark.parametrize("road", ["sf", "zto", "jdl"], indirect=True)
 async def test_a_label_is_voided_before_pick_up(road: tuple[World, str]) -> None:
     world, _ = road

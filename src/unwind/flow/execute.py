@@ -28,6 +28,7 @@ from unwind.storage.database import Connection
 CALL_TIMEOUT_S = 10
 CAN_WAIT = frozenset({LegKind.REFUND, LegKind.CLOSE_PAYMENT, LegKind.CANCEL_ORDER, LegKind.AMEND_ORDER})
 """Money and the shop wait for a connection that is down; goods do not."""
+AFTER_BAD_NEWS = timedelta(minutes=1)
 NUMBERS_MAX = 5
 """Dead numbers in a row before a person looks."""
 
@@ -266,7 +267,8 @@ async def _record(services: Services, call: calls.Call, outcome: Outcome, lease:
     """Writes what came of a call, with everything that follows from it, in one fenced transaction. Returns when."""
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, lease.case_id, token=lease.token)
-        await record_outcome(conn, services, locked, call, outcome)
+        fresh = next(leg for part in locked.case.parts for leg in part.legs if leg.leg_no == call.leg.leg_no)
+        await record_outcome(conn, services, locked, replace(call, leg=fresh), outcome)
         if outcome.alert:
             await alerts.raise_alert(
                 conn,
@@ -339,7 +341,9 @@ def _state_after(outcome: Outcome) -> tuple[LegState, str]:
 
 
 def _patience(services: Services, order: Order, leg: Leg, state: LegState) -> timedelta:
-    """How long a leg may stay undecided before a person is asked."""
+    """How long a leg may stay undecided before a person is asked. Not long once word has come that nothing will come of it."""
+    if "told_failed_at" in leg.evidence:
+        return AFTER_BAD_NEWS
     if leg.kind is LegKind.HOLD_SHIPMENT:
         return timedelta(seconds=order.merchant.hold_timeout_s)
     if state is not LegState.ACCEPTED:

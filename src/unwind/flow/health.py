@@ -5,6 +5,7 @@
 In memory and per process; the counts of all processes meet in the table.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,7 @@ from unwind.storage import alerts, connections
 from unwind.storage.database import Database
 
 DOWN = "connection_down"
+REFUSALS_EVERY_S = 1.0
 OUR_OWN = frozenset({"paced"})
 """Codes with which nobody was asked."""
 
@@ -29,6 +31,7 @@ class Tally:
 class Health:
     breakers: dict[str, Breaker] = field(default_factory=dict)
     _tallies: dict[str, Tally] = field(default_factory=dict)
+    _refusal_told_s: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def waits_until(self, connection: str, now: datetime) -> datetime | None:
         """When a call over this connection may be tried again; None: now."""
@@ -51,6 +54,14 @@ class Health:
                 await alerts.raise_alert(conn, connection=connection, kind=DOWN, code=outcome.code)
             else:
                 await alerts.close_alerts_of(conn, connection, kind=DOWN, by="system:unwind")
+
+    def may_tell_refusal(self, connection: str, reason: str) -> bool:
+        """Strangers may knock as often as they like; the database hears of it once a second and kind, the log every time."""
+        now_s = time.monotonic()
+        if now_s - self._refusal_told_s.get((connection, reason), -REFUSALS_EVERY_S) < REFUSALS_EVERY_S:
+            return False
+        self._refusal_told_s[connection, reason] = now_s
+        return True
 
     async def store(self, database: Database) -> None:
         """Adds what was counted since the last time to the minute that runs."""

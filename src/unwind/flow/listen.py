@@ -66,6 +66,8 @@ async def take_news(services: Services, connection: str, news: News) -> bool:
 async def refuse_news(services: Services, connection: str, *, reason: str) -> None:
     """A callback that does not verify changes nothing; that it came is worth a look."""
     log.warning("callback_refused", connection=connection, reason=reason)
+    if not services.health.may_tell_refusal(connection, reason):
+        return
     async with services.database.connection() as conn:
         await alerts.raise_alert(conn, connection=connection, kind="callback_unverified", code=reason)
 
