@@ -56,6 +56,8 @@ CATALOG: dict[str, tuple[int, str, str]] = {
     "nothing_to_book": (409, "该差异没有可登记的金额", "This difference has nothing to book"),
     "more_than_left": (409, "金额超过该支付的可退余额", "More than the payment still holds"),
     "task_answered": (409, "任务已被处理", "The task has been answered"),
+    "calendar_unsound": (422, "工作日历不正确", "The calendar cannot be worked by"),
+    "targets_unsound": (422, "时限设置不正确", "The target minutes are not sensible"),
     "callback_refused": (401, "回调签名无效", "The callback's signature is not valid"),
     "too_many_requests": (429, "请求过于频繁", "Too many requests"),
     "unavailable": (503, "服务暂时不可用,请稍后重试", "Temporarily unavailable; try again"),

@@ -18,6 +18,7 @@ from unwind.flow.notify import tell_alerts
 from unwind.flow.run import work_once
 from unwind.flow.services import Services
 from unwind.flow.timeout import close_unpaid
+from unwind.flow.timetable import warn_of_missing_holidays
 from unwind.storage import connections, idempotency
 from unwind.worker.bills import take_waiting_bills
 
@@ -25,6 +26,7 @@ POLL_S = 0.25
 HEALTH_S = 5.0
 HOUSEKEEPING_S = 60.0
 CHECKUP_S = 300.0
+CALENDAR_S = 3600.0
 KEYS_KEPT_DAYS = 7
 KEYS_PER_ROUND = 1000
 
@@ -39,6 +41,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
         _repeat("health", HEALTH_S, stop, lambda: _health(services)),
         _repeat("bills", HOUSEKEEPING_S, stop, lambda: take_waiting_bills(services, bills)),
         _repeat("housekeeping", HOUSEKEEPING_S, stop, lambda: _housekeeping(services)),
+        _repeat("calendar", CALENDAR_S, stop, lambda: warn_of_missing_holidays(services.database)),
         _repeat("checkup", CHECKUP_S, stop, lambda: halt_broken_merchants(services)),
     )
 
