@@ -37,6 +37,8 @@ STORY = (
     ("8", "archive", "闭环归档", "flow/archive.py"),
     ("around", "intake", "同时到达", "flow/intake.py"),
     ("around", "timeout", "超时未付", "flow/timeout.py"),
+    ("around", "strike", "计时", "flow/strike.py"),
+    ("around", "ask_buyer", "询问买家", "flow/ask_buyer.py"),
     ("around", "listen", "回调", "flow/listen.py"),
     ("around", "aftermath", "事后", "flow/aftermath.py"),
     ("around", "run", "循环", "flow/run.py"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from unwind.domain.clocks import Clocks
 from unwind.domain.legs import LegKind, LegState
 from unwind.domain.order import CaseId, LineId, OrderId
 from unwind.domain.transitions import State
@@ -114,3 +115,5 @@ class Case:
     next_message_at: datetime | None
     told: frozenset[str]
     """Facts the buyer has been told, or is about to be."""
+    clocks: Clocks | None = None
+    """Of a case that a person has been needed for."""

@@ -6,7 +6,6 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from unwind.domain.calendar import ALWAYS, Calendar
-from unwind.domain.case import Kind
 from unwind.domain.errors import require
 
 MINUTES_MAX = 60 * 24 * 60
@@ -30,8 +29,9 @@ class Queue(StrEnum):
     AFTERMATH = "aftermath"
 
 
-def queue_of(kind: Kind, *, is_urgent: bool) -> Queue:
-    return Queue.URGENT if is_urgent else Queue(kind.value)
+def queue_of(kind: str, *, is_urgent: bool) -> Queue:
+    """`kind`: of the case."""
+    return Queue.URGENT if is_urgent else Queue(kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

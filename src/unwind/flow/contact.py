@@ -2,6 +2,7 @@
 
 from unwind.domain.seal import commit_to
 from unwind.domain.transitions import Event, State
+from unwind.flow.ask_buyer import end_question
 from unwind.flow.chronicle import clock, record
 from unwind.flow.services import Services
 from unwind.policy.facts import Words
@@ -29,6 +30,8 @@ async def contact_again(
     if head is None or head["state"] == State.ARCHIVED:
         return
     now = await clock(conn)
+    if head["state"] == State.REVIEW:
+        await end_question(conn, services, case_id, actor=actor, at=now)
     data: dict[str, object] = {"channel": channel, "reason": words.reason, "intent": words.intent}
     if text:
         key = await privacy.keep_private(

@@ -32,6 +32,11 @@ async def lock_case(conn: Connection, case_id: str, *, lease_token: int | None =
         raise LeaseLost(case_id)
 
 
+async def be_impatient(conn: Connection) -> None:
+    """For this transaction: a lock that somebody holds for longer than a second is not waited for."""
+    await conn.execute("SET LOCAL lock_timeout = '1s'")
+
+
 async def lock_payments(conn: Connection, payment_ids: Sequence[str]) -> None:
     await conn.execute(
         "SELECT FROM payments WHERE payment_id = ANY(%s) ORDER BY payment_id FOR NO KEY UPDATE",

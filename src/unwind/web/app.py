@@ -1,11 +1,15 @@
 """Puts the HTTP interface together around ready-made services."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +24,8 @@ from unwind.web.express import Express
 from unwind.web.limits import BodyLimit
 from unwind.web.responses import json_response
 
+TIMETABLE_S = 1.0
+
 
 def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     """The demo adds the plain page at `/`."""
@@ -27,9 +33,12 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await services.database.open()
+        following = asyncio.create_task(_follow_timetable(services))
         try:
             yield
         finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
             await services.database.close()
 
     app = FastAPI(
@@ -56,6 +65,14 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     app.add_api_route("/ready", ready, tags=["operations"])
     app.add_api_route("/metrics", metrics, include_in_schema=False)
     return app
+
+
+async def _follow_timetable(services: Services) -> None:
+    """New cases get their clocks from memory; this keeps it fresh. A database that is away is waited for."""
+    while True:
+        with contextlib.suppress(psycopg.OperationalError, PoolTimeout):
+            await services.hours.refresh(services.database)
+        await asyncio.sleep(TIMETABLE_S)
 
 
 async def health() -> Response:

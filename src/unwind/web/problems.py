@@ -56,6 +56,8 @@ CATALOG: dict[str, tuple[int, str, str]] = {
     "nothing_to_book": (409, "该差异没有可登记的金额", "This difference has nothing to book"),
     "more_than_left": (409, "金额超过该支付的可退余额", "More than the payment still holds"),
     "task_answered": (409, "任务已被处理", "The task has been answered"),
+    "buyer_asked_already": (409, "已在等待买家答复", "The buyer has been asked already"),
+    "nobody_asked": (409, "没有等待买家答复的问题", "The buyer was not asked anything"),
     "calendar_unsound": (422, "工作日历不正确", "The calendar cannot be worked by"),
     "targets_unsound": (422, "时限设置不正确", "The target minutes are not sensible"),
     "callback_refused": (401, "回调签名无效", "The callback's signature is not valid"),

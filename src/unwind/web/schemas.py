@@ -168,6 +168,11 @@ class DecisionIn(Strict):
     note: Annotated[str, Field(max_length=2000)] = ""
 
 
+class BuyerQuestionIn(Strict):
+    reason_code: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_]+$")]
+    minutes: Annotated[int, Field(ge=1, le=14 * 24 * 60, strict=True, description="how long the buyer has")] = 1440
+
+
 class TaskResultIn(Strict):
     outcome: Literal["done", "refused"]
     scrap: dict[Id, Units] = Field(default={}, description="units of a returned parcel that are not fit for sale")

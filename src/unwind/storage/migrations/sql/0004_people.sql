@@ -40,10 +40,53 @@ CREATE TABLE clock_targets (
 COMMENT ON COLUMN clock_targets.merchant_id IS 'empty: every merchant that has none of its own';
 COMMENT ON COLUMN clock_targets.minutes IS 'working minutes of both clocks; null: taken back';
 
+-- Clocks -----------------------------------------------------------------------------------------------------------------------------------
+CREATE TABLE case_clocks (
+    case_id text PRIMARY KEY REFERENCES cases,
+    is_urgent boolean NOT NULL,
+    respond_from timestamptz NOT NULL,
+    respond_half_at timestamptz,
+    respond_again_at timestamptz,
+    respond_rung smallint NOT NULL DEFAULT 0 CHECK (respond_rung BETWEEN 0 AND 4),
+    resolve_from timestamptz NOT NULL,
+    resolve_half_at timestamptz,
+    resolve_again_at timestamptz,
+    resolve_due_at timestamptz,
+    resolve_rung smallint NOT NULL DEFAULT 0 CHECK (resolve_rung BETWEEN 0 AND 4),
+    timetable_version integer NOT NULL DEFAULT 0,
+    strike_at timestamptz
+);
+COMMENT ON TABLE case_clocks IS 'of cases a person has been needed for; the respond clock''s warn and due times stand on the case';
+COMMENT ON COLUMN case_clocks.resolve_due_at IS 'null while the buyer is asked';
+COMMENT ON COLUMN case_clocks.strike_at IS 'when somebody looks at these clocks next; never later than the next stroke';
+CREATE INDEX case_clocks_strike ON case_clocks (strike_at) WHERE strike_at IS NOT NULL;
+
+CREATE TABLE case_pauses (
+    case_id text NOT NULL REFERENCES cases,
+    n integer NOT NULL,
+    began_at timestamptz NOT NULL,
+    until_at timestamptz NOT NULL,
+    ended_at timestamptz CHECK (ended_at >= began_at),
+    reason text NOT NULL,
+    asked_by text NOT NULL,
+    PRIMARY KEY (case_id, n)
+);
+COMMENT ON TABLE case_pauses IS 'when the buyer was asked, and until when; the resolve clock stood still then';
+CREATE UNIQUE INDEX one_open_pause ON case_pauses (case_id) WHERE ended_at IS NULL;
+
+-- Cases that wait for a person while this runs get their clocks as they were.
+INSERT INTO case_clocks (case_id, is_urgent, respond_from, respond_rung, resolve_from, strike_at)
+SELECT case_id, respond_due_at - respond_warn_at < interval '2 minutes',
+    respond_due_at - CASE WHEN respond_due_at - respond_warn_at < interval '2 minutes' THEN interval '3 minutes' ELSE interval '15 minutes' END,
+    CASE WHEN is_overdue THEN 4 WHEN is_warned THEN 2 ELSE 0 END, opened_at, unwind_now()
+FROM cases WHERE state = 'review' AND respond_due_at IS NOT NULL;
+UPDATE case_clocks SET timetable_version = -1;
+
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'unwind_app') THEN
         GRANT SELECT, UPDATE ON timetable TO unwind_app;
+        GRANT SELECT, INSERT, UPDATE ON case_clocks, case_pauses TO unwind_app;
         GRANT SELECT, INSERT ON calendars, holiday_years, clock_targets TO unwind_app;
     END IF;
 END $$;
