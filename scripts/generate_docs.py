@@ -37,6 +37,7 @@ STORY = (
     ("8", "archive", "闭环归档", "flow/archive.py"),
     ("around", "intake", "同时到达", "flow/intake.py"),
     ("around", "timeout", "超时未付", "flow/timeout.py"),
+    ("around", "queue", "队列", "flow/queue.py"),
     ("around", "strike", "计时", "flow/strike.py"),
     ("around", "ask_buyer", "询问买家", "flow/ask_buyer.py"),
     ("around", "listen", "回调", "flow/listen.py"),

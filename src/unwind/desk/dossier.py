@@ -39,7 +39,7 @@ def _head(row: Mapping[str, Any]) -> dict[str, Any]:
     names = (
         "case_id kind order_id merchant_id parent_case_id channel state version reason stated_reason tags verdict rule "
         "policy_version facts priority outcome contacts money_minor opened_at acked_at first_human_at decided_at closed_at "
-        "respond_warn_at respond_due_at is_warned is_overdue"
+        "respond_warn_at respond_due_at is_warned is_overdue claimed_by claimed_until escalated_at"
     )
     return {name: row[name] for name in names.split()}
 

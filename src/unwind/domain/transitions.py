@@ -46,6 +46,11 @@ class Event(StrEnum):
     CLOCK_DUE = "clock_due"
     CLOCKS_RESET = "clocks_reset"
     """The calendar or the target minutes have changed, and so have the times of this case."""
+    CLAIMED = "claimed"
+    CLAIM_RELEASED = "claim_released"
+    """By its holder, by time, or because the holder went off duty."""
+    TRANSFERRED = "transferred"
+    ESCALATED = "escalated"
     BUYER_ASKED = "buyer_asked"
     BUYER_ANSWERED = "buyer_answered"
     BUYER_SILENT = "buyer_silent"
@@ -80,13 +85,27 @@ _MOVES: dict[tuple[State, Event], State] = {
     (State.REVIEW, Event.CLOCK_AGAIN): State.REVIEW,
     (State.REVIEW, Event.CLOCK_DUE): State.REVIEW,
     (State.REVIEW, Event.CLOCKS_RESET): State.REVIEW,
+    (State.REVIEW, Event.CLAIMED): State.REVIEW,
+    (State.REVIEW, Event.CLAIM_RELEASED): State.REVIEW,
+    (State.REVIEW, Event.TRANSFERRED): State.REVIEW,
+    (State.REVIEW, Event.ESCALATED): State.REVIEW,
     (State.REVIEW, Event.BUYER_ASKED): State.REVIEW,
     (State.REVIEW, Event.BUYER_ANSWERED): State.REVIEW,
     (State.REVIEW, Event.BUYER_SILENT): State.REVIEW,
 }
 
 BESIDE_THE_POINT = frozenset(
-    {Event.CLOCK_HALF, Event.CLOCK_WARNED, Event.CLOCK_AGAIN, Event.CLOCK_DUE, Event.CLOCKS_RESET}
+    {
+        Event.CLOCK_HALF,
+        Event.CLOCK_WARNED,
+        Event.CLOCK_AGAIN,
+        Event.CLOCK_DUE,
+        Event.CLOCKS_RESET,
+        Event.CLAIMED,
+        Event.CLAIM_RELEASED,
+        Event.TRANSFERRED,
+        Event.ESCALATED,
+    }
 )
 """Nothing that a decision rests on has changed: the version somebody has seen stays the newest."""
 

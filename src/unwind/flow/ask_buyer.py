@@ -11,6 +11,7 @@ from unwind.domain.transitions import Event, State
 from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke, work_out_again
 from unwind.flow.execute import lock_both
+from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
 from unwind.storage import cases, clocks
 from unwind.storage.database import Connection
@@ -22,6 +23,7 @@ async def ask_buyer(services: Services, principal: Principal, case_id: str, *, r
         locked = await lock_both(conn, case_id, token=None)
         authorise(principal, Scope.CASES_DECIDE, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
         require(locked.case.state is State.REVIEW, "not_in_review", state=locked.case.state)
+        require_hold(locked.case, principal, locked.now)
         require(locked.case.clocks is not None and locked.case.clocks.asked_until is None, "buyer_asked_already")
         now, until = locked.now, locked.now + timedelta(minutes=minutes)
         await clocks.begin_pause(conn, case_id, at=now, until=until, reason=reason_code, by=principal.actor)

@@ -11,6 +11,8 @@ from unwind.storage.database import Connection
 
 RAISED_PRIORITY = 10
 PRIORITY_MAX = 100
+THIRD_CALL, THIRD_CALL_PRIORITY = 3, 90
+"""Whoever has to ask a third time is dealt with among the most urgent."""
 
 
 async def contact_again(
@@ -32,12 +34,14 @@ async def contact_again(
     now = await clock(conn)
     if head["state"] == State.REVIEW:
         await end_question(conn, services, case_id, actor=actor, at=now)
-    data: dict[str, object] = {"channel": channel, "reason": words.reason, "intent": words.intent}
+    contact = head["contacts"] + 1
+    data: dict[str, object] = {"channel": channel, "reason": words.reason, "intent": words.intent, "contact": contact}
     if text:
         key = await privacy.keep_private(
             conn, services.vault, head["order_id"], {"words": text}, wrapped_key=wrapped_key, case_id=case_id
         )
         data["words"] = commit_to(text, key=key)
+    raised = head["priority"] + RAISED_PRIORITY
     ceiling = PRIORITY_MAX if head["priority"] >= PRIORITY_MAX else PRIORITY_MAX - 1
     await record(
         conn,
@@ -46,7 +50,7 @@ async def contact_again(
         at=now,
         actor=actor,
         data=data,
-        priority=min(ceiling, head["priority"] + RAISED_PRIORITY),
+        priority=min(ceiling, max(raised, THIRD_CALL_PRIORITY) if contact >= THIRD_CALL else raised),
         more_contacts=1,
         is_due_now=True,
     )

@@ -20,6 +20,7 @@ from unwind.flow import goods
 from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke, start_round
 from unwind.flow.execute import Lease, Locked, lock_both
+from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
 from unwind.storage import cases, locks, money, privacy, tasks
 from unwind.storage.database import Connection
@@ -106,6 +107,7 @@ async def decide(services: Services, principal: Principal, case_id: str, verdict
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, case_id, token=None)
         authorise(principal, Scope.CASES_DECIDE, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
+        require_hold(locked.case, principal, locked.now)
         _require_fresh(locked, verdict)
         require(locked.case.state is State.REVIEW, "not_in_review", state=locked.case.state)
         data: dict[str, object] = {"choice": verdict.choice, "reason": verdict.reason_code}

@@ -5,10 +5,12 @@ strokes, records it under the locks of the case; the other finds nothing left to
 """
 
 import asyncio
+from datetime import datetime
 
 import psycopg
 import structlog
 
+from unwind.domain.case import Case, holder_of
 from unwind.domain.clocks import Clock, Rung
 from unwind.domain.errors import Refusal
 from unwind.domain.strokes import Stroke, due_stroke
@@ -88,7 +90,7 @@ async def _ring(conn: Connection, services: Services, locked: Locked, stroke: St
         at=locked.now,
         data={
             "clock": stroke.clock,
-            "to": "lead" if stroke.rung is Rung.DUE else "group",
+            "to": _told(case, stroke.rung, locked.now),
             "due_at": stroke.due_at.isoformat() if stroke.due_at else "",
         },
         is_warned=True if is_respond and stroke.rung >= Rung.WARNED else None,
@@ -106,6 +108,13 @@ async def _ring(conn: Connection, services: Services, locked: Locked, stroke: St
             fact=f"{STAFF_FACTS[stroke.clock, stroke.rung]}:{case.event_seq + 1}",
             params={"case": case.case_id, "minutes": max(0, -(-seconds // 60))},
         )
+
+
+def _told(case: Case, rung: Rung, now: datetime) -> str:
+    """First whoever holds the case, then the group again, then the lead."""
+    if rung is Rung.DUE:
+        return "lead"
+    return f"agent:{case.claimed_by}" if rung is Rung.HALF and holder_of(case, now) else "group"
 
 
 async def follow_timetable(services: Services, *, cases_max: int = CASES_MAX) -> bool:

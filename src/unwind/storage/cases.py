@@ -196,6 +196,9 @@ def to_case(row: Mapping[str, Any]) -> Case:
         is_halted=row["is_halted"],
         next_message_at=row["next_message_at"],
         told=frozenset(row["told"] or ()),
+        claimed_by=row["claimed_by"],
+        claimed_until=row["claimed_until"],
+        is_escalated=row["escalated_at"] is not None,
         clocks=None if row["clocks"] is None else _to_clocks(row["clocks"]),
         parts=tuple(
             Part(
@@ -313,6 +316,9 @@ async def append_events(
             answered_at = CASE WHEN %(is_new_round)s THEN NULL ELSE coalesce(answered_at, %(answered_at)s) END,
             contacts = contacts + %(more_contacts)s,
             was_woken = was_woken OR (%(is_due_now)s AND lease_token IS NOT NULL),
+            claimed_by = CASE WHEN %(state)s = 'review' THEN claimed_by END,
+            claimed_until = CASE WHEN %(state)s = 'review' THEN claimed_until END,
+            escalated_at = CASE WHEN %(state)s = 'review' THEN escalated_at END,
             next_check_at = CASE WHEN %(state)s = 'archived' THEN NULL
                 WHEN %(is_due_now)s THEN unwind_now() ELSE next_check_at END
         WHERE case_id = %(case_id)s
@@ -550,7 +556,9 @@ async def latest_closed_case(conn: Connection, order_id: str) -> str | None:
 async def read_head(conn: Connection, case_id: str) -> dict[str, Any] | None:
     """Where the history of a case stands."""
     cursor = await conn.execute(
-        "SELECT state, event_seq, head, priority, order_id FROM cases WHERE case_id = %s", (case_id,), prepare=True
+        "SELECT state, event_seq, head, priority, contacts, order_id FROM cases WHERE case_id = %s",
+        (case_id,),
+        prepare=True,
     )
     return await cursor.fetchone()
 

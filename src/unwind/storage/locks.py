@@ -1,6 +1,6 @@
 """Every row lock of the product, in the one order in which they may be taken:
 
-idempotency key, order, case, payment balance, benefit, stock by SKU; an alert, which is no part of any decision, after everything.
+idempotency key, agent, order, case, payment balance, benefit, stock by SKU; an alert, which is no part of any decision, after everything.
 
 A transaction takes them from left to right and never goes back, so two of them can never wait for each other.
 """
@@ -16,6 +16,11 @@ LEASE = timedelta(seconds=60)
 
 class LeaseLost(Exception):
     """Somebody else holds the case now; whatever was about to be written is dropped."""
+
+
+async def lock_agent(conn: Connection, principal_id: str) -> None:
+    """How many cases somebody holds, and whether they are on duty, changes one thing at a time."""
+    await conn.execute("SELECT FROM agents WHERE principal_id = %s FOR NO KEY UPDATE", (principal_id,), prepare=True)
 
 
 async def lock_order(conn: Connection, order_id: str) -> None:

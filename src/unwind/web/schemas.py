@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, mod
 from unwind.domain.case import RefundOn
 from unwind.domain.order import Dependence, Funder, Presale, Promise, ReturnsAs, VirtualState
 from unwind.domain.stage import Stage
+from unwind.flow.queue import Presence
 from unwind.flow.review import Choice
 from unwind.reconcile import Resolution
 from unwind.tagging import Reason
@@ -166,6 +167,30 @@ class DecisionIn(Strict):
     refund_on: RefundOn | None = None
     reason_code: Annotated[str, Field(max_length=64, pattern=r"^[0-9A-Za-z_]*$")] = ""
     note: Annotated[str, Field(max_length=2000)] = ""
+
+
+class ClaimIn(Strict):
+    take_over: bool = Field(default=False, description="leads and administrators: out of somebody's hands")
+
+
+class TransferIn(Strict):
+    to: Id = Field(description="the principal who goes on with it")
+
+
+class EscalateIn(Strict):
+    reason_code: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_]+$")]
+
+
+class PresenceIn(Strict):
+    state: Presence
+    cases_max: Annotated[int, Field(ge=1, le=100, strict=True)] | None = Field(
+        default=None, description="null: as before"
+    )
+    takes_push: bool | None = Field(default=None, description="free cases are given without asking; null: as before")
+
+
+class HeartbeatIn(Strict):
+    cases: Annotated[list[Id], Field(max_length=100)] = Field(default=[], description="open on this screen")
 
 
 class BuyerQuestionIn(Strict):

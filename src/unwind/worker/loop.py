@@ -15,6 +15,7 @@ from psycopg_pool import PoolTimeout
 from unwind.doctor import halt_broken_merchants
 from unwind.flow.archive import anchor_archived
 from unwind.flow.notify import tell_alerts
+from unwind.flow.queue import push_cases, release_expired
 from unwind.flow.run import work_once
 from unwind.flow.services import Services
 from unwind.flow.strike import follow_timetable, strike_due
@@ -25,6 +26,7 @@ from unwind.worker.bills import take_waiting_bills
 
 POLL_S = 0.25
 TIMETABLE_S = 1.0
+QUEUE_S = 1.0
 HEALTH_S = 5.0
 HOUSEKEEPING_S = 60.0
 CHECKUP_S = 300.0
@@ -40,6 +42,8 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
     await asyncio.gather(
         _repeat("cases", POLL_S, stop, lambda: _cases(services)),
         _repeat("clocks", POLL_S, stop, lambda: strike_due(services)),
+        _repeat("claims", QUEUE_S, stop, lambda: release_expired(services)),
+        _repeat("push", QUEUE_S, stop, lambda: push_cases(services)),
         _repeat("timetable", TIMETABLE_S, stop, lambda: follow_timetable(services)),
         _repeat("unpaid", POLL_S, stop, lambda: _unpaid(services)),
         _repeat("health", HEALTH_S, stop, lambda: _health(services)),

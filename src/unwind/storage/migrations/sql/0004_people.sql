@@ -82,11 +82,34 @@ SELECT case_id, respond_due_at - respond_warn_at < interval '2 minutes',
 FROM cases WHERE state = 'review' AND respond_due_at IS NOT NULL;
 UPDATE case_clocks SET timetable_version = -1;
 
+-- Queue ------------------------------------------------------------------------------------------------------------------------------------
+CREATE TABLE agents (
+    principal_id text PRIMARY KEY REFERENCES principals,
+    state text NOT NULL DEFAULT 'off' CHECK (state IN ('on', 'break', 'off')),
+    state_since timestamptz NOT NULL,
+    heartbeat_at timestamptz,
+    active_at timestamptz,
+    cases_max integer NOT NULL DEFAULT 8 CHECK (cases_max BETWEEN 1 AND 100),
+    takes_push boolean NOT NULL DEFAULT false
+);
+COMMENT ON COLUMN agents.state IS 'what they said; whether they are there is worked out from it, the heartbeat and what they did last';
+COMMENT ON COLUMN agents.cases_max IS 'so many cases they hold at most';
+
+ALTER TABLE cases
+    ADD COLUMN claimed_by text,
+    ADD COLUMN claimed_until timestamptz,
+    ADD COLUMN escalated_at timestamptz;
+COMMENT ON COLUMN cases.claimed_by IS 'the principal who works on it; past claimed_until it is free, whether or not somebody has tidied up yet';
+COMMENT ON COLUMN cases.escalated_at IS 'only leads take it';
+CREATE INDEX cases_claimed ON cases (claimed_by, claimed_until) WHERE claimed_by IS NOT NULL;
+CREATE INDEX cases_queue ON cases ((priority >= 90) DESC, is_overdue DESC, priority DESC, respond_due_at, money_minor DESC, case_id)
+    WHERE state = 'review';
+
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'unwind_app') THEN
         GRANT SELECT, UPDATE ON timetable TO unwind_app;
-        GRANT SELECT, INSERT, UPDATE ON case_clocks, case_pauses TO unwind_app;
+        GRANT SELECT, INSERT, UPDATE ON case_clocks, case_pauses, agents TO unwind_app;
         GRANT SELECT, INSERT ON calendars, holiday_years, clock_targets TO unwind_app;
     END IF;
 END $$;
