@@ -50,6 +50,14 @@ async def cases_in_review(conn: Connection, *, merchant_id: str | None, cases_ma
     return await cursor.fetchall()
 
 
+async def open_versions(conn: Connection) -> list[dict[str, Any]]:
+    """Of every case that waits for a person: how far its versions and events have come."""
+    cursor = await conn.execute(
+        "SELECT case_id, merchant_id, version, event_seq AS seq FROM cases WHERE state = 'review'", prepare=True
+    )
+    return await cursor.fetchall()
+
+
 async def claim(conn: Connection, case_id: str, principal_id: str, *, may_take_over: bool, is_lead: bool) -> bool:
     """One conditional write: ours, when nobody else holds it at this moment. Locks the case row where it succeeds."""
     cursor = await conn.execute(

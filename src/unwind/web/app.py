@@ -18,7 +18,7 @@ from unwind import __version__
 from unwind.domain.errors import Refusal
 from unwind.flow.intake import Intake
 from unwind.flow.services import Services
-from unwind.web import admin, board, callbacks, customer, desk, integration, problems, queue, worktime
+from unwind.web import admin, board, callbacks, customer, desk, integration, problems, queue, stream, worktime
 from unwind.web.access import KeyCache
 from unwind.web.express import Express
 from unwind.web.limits import BodyLimit
@@ -37,6 +37,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
         try:
             yield
         finally:
+            await app.state.hints.close()
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
             await services.database.close()
@@ -50,6 +51,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     app.state.services = services
     app.state.is_demo = is_demo
     app.state.keys = KeyCache()
+    app.state.hints = stream.Hints(services.database)
     app.state.intake = Intake(services)
     app.add_middleware(Express, method="POST", path="/api/v1/cancellations", handler=customer.ask_to_cancel)
     app.add_middleware(BodyLimit)
@@ -57,7 +59,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     app.add_exception_handler(RequestValidationError, problems.on_validation)
     app.add_exception_handler(HTTPException, problems.on_http)
     app.add_exception_handler(Exception, problems.on_crash)
-    for module in (customer, integration, queue, desk, admin, worktime, callbacks):
+    for module in (customer, integration, stream, queue, desk, admin, worktime, callbacks):
         app.include_router(module.router)
     if is_demo:
         app.include_router(board.router)
