@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.world import World, line
 from unwind.flow.strike import follow_timetable, strike_due
 from unwind.flow.timetable import Hours
@@ -238,8 +240,12 @@ async def test_a_new_round_starts_the_respond_clock_and_not_the_other(world: Wor
     assert (after["respond_rung"], after["answered_at"]) == (0, None)
 
 
-async def test_the_worker_strikes_within_five_seconds(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_worked_on", [False, True])
+async def test_the_worker_strikes_within_five_seconds(world: World, tmp_path: Path, *, is_worked_on: bool) -> None:
+    """Also while somebody holds the lease of the case: a slow gateway, a worker that has died."""
     case_id = await open_case(world)
+    if is_worked_on:
+        await world.sql("UPDATE cases SET lease_token = 1, lease_until = unwind_now() + interval '1 hour'")
     await world.pass_time(timedelta(minutes=14, seconds=58))
     stop = asyncio.Event()
     running = asyncio.create_task(run_forever(world.services, stop, bills=tmp_path / "bills"))

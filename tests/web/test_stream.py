@@ -116,6 +116,8 @@ async def test_claims_decisions_and_second_contacts_are_heard_elsewhere(world: W
         assert there.hints == [], "what is there already is fetched, not hinted at"
         await world.ok("POST", f"/api/v1/desk/cases/{case_id}/claim", role="agent", json={})
         claimed = await there.hears(case_id, version=seen["version"])
+        [row] = await world.sql("SELECT event_seq FROM cases")
+        assert claimed["seq"] == row["event_seq"], "the claim is the first that is heard"
         await world.cancel(order_id, channel="hotline")
         raised = await there.hears(case_id, version=seen["version"] + 1)
         assert raised["seq"] > claimed["seq"]
