@@ -14,6 +14,7 @@ import pytest
 from tests.world import KEYS, World
 from unwind.storage.database import Database
 from unwind.web.app import build_app
+from unwind.web.stream import LOOK_S
 
 
 class Screen:
@@ -113,6 +114,7 @@ async def test_claims_decisions_and_second_contacts_are_heard_elsewhere(world: W
     await world.run()
     seen = await world.dossier(case_id)
     async with watching(second) as there:
+        await asyncio.sleep(2 * LOOK_S)
         assert there.hints == [], "what is there already is fetched, not hinted at"
         await world.ok("POST", f"/api/v1/desk/cases/{case_id}/claim", role="agent", json={})
         claimed = await there.hears(case_id, version=seen["version"])
