@@ -186,6 +186,23 @@ class World:
         body: dict[str, Any] = response.json() if response.content else {}
         return body
 
+    async def hire(self, *names: str, role: str = "agent", merchant_id: str | None = None) -> list[str]:
+        """More people; the keys they call with (`role=` of `call`)."""
+        async with self.services.database.connection() as conn:
+            for name in names:
+                await upsert_principal(
+                    conn,
+                    {
+                        "principal_id": name,
+                        "role": role,
+                        "scopes": sorted(SCOPES_OF[Role(role)]),
+                        "merchant_id": merchant_id,
+                        "display_name": name,
+                    },
+                    f"uk_{name}",
+                )
+        return [f"uk_{name}" for name in names]
+
     async def put_merchant(self, merchant_id: str, **given: Any) -> None:
         body = {"name": merchant_id, "warehouse": "wms", "quiet_from": None, **given}
         await self.ok("PUT", f"/api/v1/merchants/{merchant_id}", role="admin", json=body)

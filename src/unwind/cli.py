@@ -70,6 +70,10 @@ def migrate() -> None:
         console.print(f"schema {run(urls.owner)}")
 
 
+OPEN_STREAMS_STOP_S = 3
+"""Open desks come back by themselves; nobody waits for them to hang up."""
+
+
 @app.command()
 def serve() -> None:
     """Runs the HTTP interface."""
@@ -93,6 +97,7 @@ def serve() -> None:
                 port=settings.port,
                 log_level="warning",
                 access_log=False,
+                timeout_graceful_shutdown=OPEN_STREAMS_STOP_S,
             )
             calm_collector()
             await uvicorn.Server(config).serve()

@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.domain.building import NOW
-from unwind.domain.deadlines import is_open, next_opening, respond_clock
+from unwind.domain.clocks import respond_clock
+from unwind.domain.deadlines import is_open, next_opening
 from unwind.domain.tracking import FEED_LATE_AFTER, LOST_AFTER, STUCK_AFTER, Verdict, judge
 
 DAY = ((9 * 60, 12 * 60), (14 * 60, 18 * 60))

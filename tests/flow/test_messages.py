@@ -1,5 +1,6 @@
 """What people are told, over which channel, and when: ladders, quiet hours, staff."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -53,6 +54,17 @@ async def test_when_every_channel_refuses_the_case_says_so(talkative: World) -> 
     assert {(row["state"], row["code"]) for row in rows} == {("undelivered", "FAILED")}
 
 
+async def news_of_refund(world: World, case_id: str) -> dict[str, Any]:
+    """The gateway's own call may hold the case for the moment in which the worker looks; so it looks again."""
+    for _ in range(100):
+        await world.run()
+        found = [row for row in await told(world, case_id) if row["fact"].startswith("refund_done")]
+        if found:
+            return found[0]
+        await asyncio.sleep(0.02)
+    raise AssertionError(await world.timeline(case_id))
+
+
 async def test_no_telephone_rings_at_night_and_the_message_goes_in_the_morning(world: World) -> None:
     now = await world.now()
     local = now + timedelta(hours=8)
@@ -69,8 +81,7 @@ async def test_no_telephone_rings_at_night_and_the_message_goes_in_the_morning(w
     (refund,) = await world.refunds(order_id)
     await world.ask_sandbox(f"refunds/wxpay/{refund['refund_no']}/state", {"state": "SUCCESS"})
     await world.pass_time(timedelta(minutes=10))
-    await world.run()
-    row = next(row for row in await told(world, case_id) if row["fact"].startswith("refund_done"))
+    row = await news_of_refund(world, case_id)
     assert (row["state"], row["code"]) == ("due", "quiet_hours")
     assert len((await world.ledger())["messages"]) == 1
     await world.pass_time(timedelta(hours=8))

@@ -114,7 +114,7 @@ def test_a_review_waits_on_its_own_clock_then_in_the_present(
     events = bench.sql(
         """
         SELECT e.event, to_char(e.at AT TIME ZONE 'UTC', 'DD HH24:MI') AS at FROM case_events e JOIN cases c USING (case_id)
-        WHERE c.state = 'review' ORDER BY e.seq
+        WHERE c.state = 'review' AND coalesce(e.data->>'clock', 'respond') = 'respond' ORDER BY e.seq
         """
     )
     told = [(found["event"], found["at"]) for found in events if found["event"] != "message_recorded"]
@@ -122,7 +122,9 @@ def test_a_review_waits_on_its_own_clock_then_in_the_present(
         ("received", "04 11:00"),
         ("screened_review", "04 11:00"),
         ("contacted_again", "04 11:02"),
+        ("clock_half", "04 11:07"),
         ("clock_warned", "04 11:10"),
+        ("clock_again", "04 11:12"),
         ("clock_due", "04 11:15"),
     ]
     waits = bench.sql(

@@ -28,6 +28,7 @@ async def read_dossier(conn: Connection, vault: Vault, case_id: str) -> dict[str
         "refunds": await money.refunds_of_case(conn, case_id),
         "parcels": [_parcel(parcel, row["now"]) for parcel in await shipments.parcels_of(conn, case.order_id)],
         "tasks": await desk.tasks_of_case(conn, case_id),
+        "clocks": _clocks(row),
         "messages": await messages.messages_of(conn, case_id),
         "timeline": [{**event, "hash": event["hash"].hex()} for event in await cases.events_of(conn, case_id)],
         "server_now": row["now"],
@@ -38,9 +39,20 @@ def _head(row: Mapping[str, Any]) -> dict[str, Any]:
     names = (
         "case_id kind order_id merchant_id parent_case_id channel state version reason stated_reason tags verdict rule "
         "policy_version facts priority outcome contacts money_minor opened_at acked_at first_human_at decided_at closed_at "
-        "respond_warn_at respond_due_at is_warned is_overdue"
+        "respond_warn_at respond_due_at is_warned is_overdue claimed_by claimed_until escalated_at"
     )
     return {name: row[name] for name in names.split()}
+
+
+def _clocks(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The coming strokes of both clocks; `asked_until` while the buyer is asked."""
+    if row["clocks"] is None:
+        return None
+    names = (
+        "is_urgent respond_from respond_half_at respond_again_at respond_rung resolve_from resolve_half_at resolve_again_at "
+        "resolve_due_at resolve_rung asked_until"
+    )
+    return {name: row["clocks"][name] for name in names.split()}
 
 
 def _order(row: orders.OrderRow) -> dict[str, Any]:

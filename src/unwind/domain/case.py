@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from unwind.domain.clocks import Clocks
 from unwind.domain.legs import LegKind, LegState
 from unwind.domain.order import CaseId, LineId, OrderId
 from unwind.domain.transitions import State
@@ -114,3 +115,15 @@ class Case:
     next_message_at: datetime | None
     told: frozenset[str]
     """Facts the buyer has been told, or is about to be."""
+    claimed_by: str | None = None
+    claimed_until: datetime | None = None
+    is_escalated: bool = False
+    """Only a lead takes it."""
+    clocks: Clocks | None = None
+    """Of a case that a person has been needed for."""
+
+
+def holder_of(case: Case, now: datetime) -> str | None:
+    """Who works on the case. A claim that has run out holds nothing."""
+    is_held = case.claimed_until is not None and case.claimed_until > now
+    return case.claimed_by if is_held else None

@@ -1,23 +1,8 @@
-"""When a person must have answered, and when a merchant is open."""
+"""When a merchant is open."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
-
-MINUTES_PER_DAY = 24 * 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RespondClock:
-    warn_at: datetime
-    due_at: datetime
-
-
-def respond_clock(*, opened_at: datetime, is_urgent: bool) -> RespondClock:
-    """Warn at 10 and due at 15 minutes; 3 minutes for perishables, riders and stolen accounts, warned at 2."""
-    warn, due = (2, 3) if is_urgent else (10, 15)
-    return RespondClock(warn_at=opened_at + timedelta(minutes=warn), due_at=opened_at + timedelta(minutes=due))
 
 
 def is_open(at: datetime, *, time_zone: str, hours: Sequence[tuple[int, int]]) -> bool:

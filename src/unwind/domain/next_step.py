@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from unwind.domain.case import Case, CaseOutcome, Leg, Part, PartState
 from unwind.domain.legs import FINAL, SPECS, LegKind, LegState
+from unwind.domain.strokes import due_stroke, next_stroke_at
 from unwind.domain.transitions import Event, State
 
 IDLE_CHECK = timedelta(hours=1)
@@ -86,9 +87,9 @@ def next_step(case: Case, now: datetime) -> Step:
     if asked:
         return Step(need=Need.ASK, legs=asked)
     if case.state is State.REVIEW:
-        clock = _clock(case, now)
-        if clock is not None:
-            return Step(need=Need.CLOCK, event=clock)
+        stroke = due_stroke(case, now)
+        if stroke is not None:
+            return Step(need=Need.CLOCK, event=stroke.event)
     if news_of(case) - case.told or (
         case.unsent_messages and (case.next_message_at is None or case.next_message_at <= now)
     ):
@@ -152,16 +153,6 @@ def _move(case: Case, executing: list[Part]) -> Event | None:
     return None
 
 
-def _clock(case: Case, now: datetime) -> Event | None:
-    if case.answered_at is not None:
-        return None
-    if not case.is_overdue and case.respond_due_at is not None and case.respond_due_at <= now:
-        return Event.CLOCK_DUE
-    if not case.is_warned and not case.is_overdue and case.respond_warn_at is not None and case.respond_warn_at <= now:
-        return Event.CLOCK_WARNED
-    return None
-
-
 def _next_look(case: Case, executing: list[Part], now: datetime) -> datetime:
     moments = [now + IDLE_CHECK]
     for part in executing:
@@ -175,6 +166,7 @@ def _next_look(case: Case, executing: list[Part], now: datetime) -> datetime:
                 moments.append(leg.due_at)
     if case.unsent_messages and case.next_message_at is not None:
         moments.append(case.next_message_at)
-    if case.state is State.REVIEW and case.answered_at is None:
-        moments += [at for at in (case.respond_warn_at, case.respond_due_at) if at is not None and at > now]
+    stroke_at = next_stroke_at(case)
+    if stroke_at is not None:
+        moments.append(stroke_at)
     return max(now, min(moments))

@@ -40,8 +40,21 @@ class Event(StrEnum):
     LEG_RECORDED = "leg_recorded"
     MESSAGE_RECORDED = "message_recorded"
     CONTACTED_AGAIN = "contacted_again"
+    CLOCK_HALF = "clock_half"
     CLOCK_WARNED = "clock_warned"
+    CLOCK_AGAIN = "clock_again"
     CLOCK_DUE = "clock_due"
+    CLOCKS_RESET = "clocks_reset"
+    """The calendar or the target minutes have changed, and so have the times of this case."""
+    CLAIMED = "claimed"
+    CLAIM_RELEASED = "claim_released"
+    """By its holder, by time, or because the holder went off duty."""
+    TRANSFERRED = "transferred"
+    ESCALATED = "escalated"
+    BUYER_ASKED = "buyer_asked"
+    BUYER_ANSWERED = "buyer_answered"
+    BUYER_SILENT = "buyer_silent"
+    """The time the buyer was given is over."""
     WOKEN = "woken"
     ORDER_CHANGED = "order_changed"
 
@@ -67,9 +80,34 @@ _MOVES: dict[tuple[State, Event], State] = {
     (State.REVIEW, Event.DECLINED): State.NOTIFYING,
     (State.REVIEW, Event.WITHDRAWN): State.NOTIFYING,
     (State.REVIEW, Event.ANSWERED): State.NOTIFYING,
+    (State.REVIEW, Event.CLOCK_HALF): State.REVIEW,
     (State.REVIEW, Event.CLOCK_WARNED): State.REVIEW,
+    (State.REVIEW, Event.CLOCK_AGAIN): State.REVIEW,
     (State.REVIEW, Event.CLOCK_DUE): State.REVIEW,
+    (State.REVIEW, Event.CLOCKS_RESET): State.REVIEW,
+    (State.REVIEW, Event.CLAIMED): State.REVIEW,
+    (State.REVIEW, Event.CLAIM_RELEASED): State.REVIEW,
+    (State.REVIEW, Event.TRANSFERRED): State.REVIEW,
+    (State.REVIEW, Event.ESCALATED): State.REVIEW,
+    (State.REVIEW, Event.BUYER_ASKED): State.REVIEW,
+    (State.REVIEW, Event.BUYER_ANSWERED): State.REVIEW,
+    (State.REVIEW, Event.BUYER_SILENT): State.REVIEW,
 }
+
+BESIDE_THE_POINT = frozenset(
+    {
+        Event.CLOCK_HALF,
+        Event.CLOCK_WARNED,
+        Event.CLOCK_AGAIN,
+        Event.CLOCK_DUE,
+        Event.CLOCKS_RESET,
+        Event.CLAIMED,
+        Event.CLAIM_RELEASED,
+        Event.TRANSFERRED,
+        Event.ESCALATED,
+    }
+)
+"""Nothing that a decision rests on has changed: the version somebody has seen stays the newest."""
 
 _FACTS = (
     Event.LEG_CLAIMED,

@@ -5,12 +5,12 @@ Late payment: refunded in full by itself. Goods that moved after the money left,
 
 from unwind.domain.access import SYSTEM
 from unwind.domain.case import Kind, PartKind, PartState, RefundOn, Verdict
-from unwind.domain.deadlines import respond_clock
 from unwind.domain.history import History
 from unwind.domain.legs import SPECS, LegKind, LegState
 from unwind.domain.order import AttemptState, Order, ReturnsAs
 from unwind.domain.refund_split import RefundShare
 from unwind.domain.transitions import Event
+from unwind.flow.clocks import start_clocks
 from unwind.flow.receipt import new_case_id
 from unwind.flow.services import Services
 from unwind.storage import cases, locks, money, orders
@@ -95,7 +95,17 @@ async def _open(
     )
     event = Event.SCREENED_AUTO if is_auto else Event.SCREENED_REVIEW
     history.add(event, actor=SYSTEM.actor, data={"rule": rule, "policy": services.policy.version})
-    clock = None if is_auto else respond_clock(opened_at=now, is_urgent=False)
+    clocks = None
+    if not is_auto:
+        clocks = start_clocks(
+            services.hours.timetable,
+            case_id=case_id,
+            merchant_id=order.merchant.merchant_id,
+            channel="timeout",
+            kind=Kind.AFTERMATH,
+            is_urgent=False,
+            now=now,
+        )
     verdict = Verdict.AUTO if is_auto else Verdict.REVIEW
     document: dict[str, list[dict[str, object]]] = {
         "cases": [
@@ -122,8 +132,8 @@ async def _open(
                 "money_minor": sum(share.amount_minor for share in shares),
                 "opened_at": now,
                 "acked_at": now,
-                "respond_warn_at": clock.warn_at if clock else None,
-                "respond_due_at": clock.due_at if clock else None,
+                "respond_warn_at": clocks.respond.warn_at if clocks else None,
+                "respond_due_at": clocks.respond.due_at if clocks else None,
                 "next_check_at": now,
             }
         ],
@@ -144,6 +154,7 @@ async def _open(
             for leg_no, share in enumerate(shares, start=1)
         ],
         "events": history.events,
+        "clocks": [clocks.row] if clocks else [],
     }
     await cases.create_cases(conn, document)
     await money.reserve_refunds(

@@ -7,8 +7,8 @@ from typing import Any
 from unwind.domain.access import SYSTEM
 from unwind.domain.errors import ensure
 from unwind.domain.history import History
-from unwind.domain.transitions import Event, State
-from unwind.storage import cases
+from unwind.domain.transitions import BESIDE_THE_POINT, Event, State
+from unwind.storage import cases, clocks
 from unwind.storage.database import Connection
 
 
@@ -22,7 +22,7 @@ async def record(
     actor: str = SYSTEM.actor,
     **change: Any,
 ) -> State:
-    """Appends one event to a locked case. `change` names further columns of `cases.CaseChange`."""
+    """Appends one event to a locked case; a case that leaves the review is not waiting for the buyer any more. `change` names further columns of `cases.CaseChange`."""
     head = await cases.read_head(conn, case_id)
     ensure(head is not None, f"case {case_id} exists")
     assert head is not None  # noqa: S101 - for the type checker; ensured above
@@ -32,8 +32,16 @@ async def record(
         conn,
         case_id,
         history.events,
-        cases.CaseChange(state=history.state, event_seq=history.seq, head=history.head, **change),
+        cases.CaseChange(
+            state=history.state,
+            event_seq=history.seq,
+            head=history.head,
+            is_beside_the_point=event in BESIDE_THE_POINT,
+            **change,
+        ),
     )
+    if head["state"] == State.REVIEW and history.state is not State.REVIEW:
+        await clocks.end_pause(conn, case_id, at)
     return history.state
 
 

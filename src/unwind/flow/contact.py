@@ -2,6 +2,7 @@
 
 from unwind.domain.seal import commit_to
 from unwind.domain.transitions import Event, State
+from unwind.flow.ask_buyer import end_question
 from unwind.flow.chronicle import clock, record
 from unwind.flow.services import Services
 from unwind.policy.facts import Words
@@ -10,6 +11,8 @@ from unwind.storage.database import Connection
 
 RAISED_PRIORITY = 10
 PRIORITY_MAX = 100
+THIRD_CALL, THIRD_CALL_PRIORITY = 3, 90
+"""Whoever has to ask a third time is dealt with among the most urgent."""
 
 
 async def contact_again(
@@ -29,12 +32,16 @@ async def contact_again(
     if head is None or head["state"] == State.ARCHIVED:
         return
     now = await clock(conn)
-    data: dict[str, object] = {"channel": channel, "reason": words.reason, "intent": words.intent}
+    if head["state"] == State.REVIEW:
+        await end_question(conn, services, case_id, actor=actor, at=now)
+    contact = head["contacts"] + 1
+    data: dict[str, object] = {"channel": channel, "reason": words.reason, "intent": words.intent, "contact": contact}
     if text:
         key = await privacy.keep_private(
             conn, services.vault, head["order_id"], {"words": text}, wrapped_key=wrapped_key, case_id=case_id
         )
         data["words"] = commit_to(text, key=key)
+    raised = head["priority"] + RAISED_PRIORITY
     ceiling = PRIORITY_MAX if head["priority"] >= PRIORITY_MAX else PRIORITY_MAX - 1
     await record(
         conn,
@@ -43,7 +50,7 @@ async def contact_again(
         at=now,
         actor=actor,
         data=data,
-        priority=min(ceiling, head["priority"] + RAISED_PRIORITY),
+        priority=min(ceiling, max(raised, THIRD_CALL_PRIORITY) if contact >= THIRD_CALL else raised),
         more_contacts=1,
         is_due_now=True,
     )

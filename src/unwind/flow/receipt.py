@@ -10,14 +10,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from unwind.domain.case import CaseOutcome, Kind, PartState, Verdict
-from unwind.domain.deadlines import respond_clock
 from unwind.domain.history import History
 from unwind.domain.legs import LegKind, LegState
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import LegDraft, PartPlan, build_legs, local_prefix
 from unwind.domain.refund_split import RefundShare
 from unwind.domain.stock import Bucket
+from unwind.domain.timetable import Timetable
 from unwind.domain.transitions import Event, State
+from unwind.flow.clocks import WorkedOut, start_clocks
 from unwind.flow.screen import Screened, case_verdict, kind_of, leading
 from unwind.storage.stock import UnitMove, move_row
 
@@ -73,8 +74,16 @@ class Origin:
     note: Mapping[str, object] = field(default_factory=dict)
 
 
-def write_down(order: Order, screened: tuple[Screened, ...], origin: Origin, *, case_id: str, now: datetime) -> Receipt:
-    """The case with its parts, legs, history and first messages."""
+def write_down(
+    order: Order,
+    screened: tuple[Screened, ...],
+    origin: Origin,
+    *,
+    case_id: str,
+    now: datetime,
+    timetable: Timetable | None = None,
+) -> Receipt:
+    """The case with its parts, legs, history and first messages. It has clocks when it waits for a person."""
     lead = leading(screened)
     verdict = case_verdict(screened)
     kind = kind_of(screened)
@@ -125,8 +134,7 @@ def write_down(order: Order, screened: tuple[Screened, ...], origin: Origin, *, 
     elif verdict is Verdict.DECLINE:
         receipt.outcome = CaseOutcome.DECLINED
     receipt.state = history.state
-    clock = respond_clock(opened_at=now, is_urgent=lead.decision.is_urgent) if history.state is State.REVIEW else None
-    receipt.respond_due_at = clock.due_at if clock else None
+    clocks = _clocks(timetable, order, lead, origin, receipt, now=now)
     local_cancel = [leg for leg in legs if leg["state"] == LegState.SUCCEEDED and leg["kind"] == LegKind.CANCEL_ORDER]
     benefit_ids = [
         leg["target"].removeprefix("benefit:")
@@ -159,8 +167,8 @@ def write_down(order: Order, screened: tuple[Screened, ...], origin: Origin, *, 
                 "acked_at": now,
                 "decided_at": now if verdict is not Verdict.REVIEW else None,
                 "closed_at": now if is_closed else None,
-                "respond_warn_at": clock.warn_at if clock else None,
-                "respond_due_at": clock.due_at if clock else None,
+                "respond_warn_at": clocks.respond.warn_at if clocks else None,
+                "respond_due_at": receipt.respond_due_at,
                 "next_check_at": None if is_closed else now,
             }
         ],
@@ -192,9 +200,29 @@ def write_down(order: Order, screened: tuple[Screened, ...], origin: Origin, *, 
         "events": history.events,
         "messages": _first_messages(order, case_id, origin, receipt, verdict, kind, now=now, is_closed=is_closed),
         "orders": [{"order_id": order.order_id, "is_cancelled": bool(local_cancel), "at": now}],
+        "clocks": [clocks.row] if clocks else [],
         "benefits": [{"order_id": order.order_id, "benefit_id": benefit_id, "at": now} for benefit_id in benefit_ids],
     }
     return receipt
+
+
+def _clocks(
+    timetable: Timetable | None, order: Order, lead: Screened, origin: Origin, receipt: Receipt, *, now: datetime
+) -> WorkedOut | None:
+    """Only for what waits for a person; what closes at once has none."""
+    if receipt.state is not State.REVIEW:
+        return None
+    clocks = start_clocks(
+        timetable or Timetable(),
+        case_id=receipt.case_id,
+        merchant_id=order.merchant.merchant_id,
+        channel=origin.channel,
+        kind=lead.decision.kind,
+        is_urgent=lead.decision.is_urgent,
+        now=now,
+    )
+    receipt.respond_due_at = clocks.respond.due_at
+    return clocks
 
 
 def join_documents(receipts: Sequence[Receipt]) -> dict[str, list[dict[str, Any]]]:

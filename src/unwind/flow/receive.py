@@ -235,7 +235,9 @@ def lay_out(
         note={**reference, **note},
     )
     row = seen.row
-    receipt = write_down(row.order, seen.screened, origin, case_id=case_id, now=row.now)
+    receipt = write_down(
+        row.order, seen.screened, origin, case_id=case_id, now=row.now, timetable=services.hours.timetable
+    )
     body = answer.for_receipt(row.order, receipt, seen.screened, also_open=seen.held_by)
     receipt.document["answers"] = _remembered(key_of(principal, request), 201, body, row)
     return receipt, body

@@ -10,7 +10,6 @@ from enum import StrEnum
 
 from unwind.domain.access import Principal, Scope, authorise
 from unwind.domain.case import Case, CaseOutcome, Kind, Leg, Part, PartState, RefundOn
-from unwind.domain.deadlines import respond_clock
 from unwind.domain.errors import Refusal, require
 from unwind.domain.legs import HAS_LEFT, LegKind, LegState
 from unwind.domain.order import LineId, Order
@@ -19,10 +18,11 @@ from unwind.domain.stage import ON_THE_WAY
 from unwind.domain.transitions import Event, State
 from unwind.flow import goods
 from unwind.flow.chronicle import record
+from unwind.flow.clocks import settle_stroke, start_round
 from unwind.flow.execute import Lease, Locked, lock_both
-from unwind.flow.notify import STAFF, staff_channel
+from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
-from unwind.storage import cases, locks, messages, money, privacy, tasks
+from unwind.storage import cases, locks, money, privacy, tasks
 from unwind.storage.database import Connection
 
 STOPS_GOODS = frozenset({LegKind.HOLD_SHIPMENT, LegKind.RECALL_PARCEL})
@@ -73,7 +73,7 @@ async def hand_over(services: Services, part: Part, leg: Leg, lease: Lease) -> N
                 evidence={**leg.evidence, "blocked_at": locked.now.isoformat()},
             )
         await cases.set_part(conn, lease.case_id, part.part_no, state=PartState.REVIEW, rule=rule)
-        clock = respond_clock(opened_at=locked.now, is_urgent=False)
+        clock = await start_round(conn, services, locked.case, locked.now)
         await record(
             conn,
             lease.case_id,
@@ -85,6 +85,7 @@ async def hand_over(services: Services, part: Part, leg: Leg, lease: Lease) -> N
             respond_due_at=clock.due_at,
             is_new_round=True,
         )
+        await settle_stroke(conn, lease.case_id)
 
 
 def _why(leg: Leg) -> str:
@@ -101,42 +102,12 @@ def _why(leg: Leg) -> str:
     return f"{leg.kind}_unfinished"
 
 
-async def strike(services: Services, event: Event, lease: Lease) -> None:
-    """A clock of the review has struck: warned at 10 minutes, overdue at 15 (3 when urgent)."""
-    async with services.database.transaction() as conn:
-        locked = await lock_both(conn, lease.case_id, token=lease.token)
-        is_due = event is Event.CLOCK_DUE
-        await record(
-            conn,
-            lease.case_id,
-            event,
-            at=locked.now,
-            data={"due_at": locked.case.respond_due_at.isoformat() if locked.case.respond_due_at else ""},
-            is_warned=True,
-            is_overdue=True if is_due else None,
-        )
-        if staff_channel(services, locked.case.merchant_id) is not None:
-            await messages.add_message(
-                conn,
-                case_id=lease.case_id,
-                order_id=locked.order.order_id,
-                audience="agent",
-                channel=STAFF,
-                fact=f"{'staff_overdue' if is_due else 'staff_warned'}:{locked.case.event_seq + 1}",
-                params={"case": lease.case_id, "minutes": _minutes_left(locked)},
-            )
-
-
-def _minutes_left(locked: Locked) -> int:
-    due_at = locked.case.respond_due_at
-    return 0 if due_at is None else max(0, -(-int((due_at - locked.now).total_seconds()) // 60))
-
-
 async def decide(services: Services, principal: Principal, case_id: str, verdict: Verdict) -> None:
     """Carries a person's decision into the plan. Raises Refusal; nothing is written then."""
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, case_id, token=None)
         authorise(principal, Scope.CASES_DECIDE, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
+        require_hold(locked.case, principal, locked.now)
         _require_fresh(locked, verdict)
         require(locked.case.state is State.REVIEW, "not_in_review", state=locked.case.state)
         data: dict[str, object] = {"choice": verdict.choice, "reason": verdict.reason_code}

@@ -11,7 +11,7 @@ import structlog
 
 from unwind.domain.next_step import Need, Step, next_step
 from unwind.domain.transitions import Event, State
-from unwind.flow import archive, execute, notify, recall, review, settle
+from unwind.flow import archive, execute, notify, recall, review, settle, strike
 from unwind.flow.execute import Lease
 from unwind.flow.services import Services
 from unwind.logs import place_of
@@ -72,8 +72,8 @@ async def _do(services: Services, step: Step, lease: Lease) -> None:
             await execute.ask(services, step.legs, lease)
         case Step(need=Need.HAND_OVER, part=part, legs=(leg, *_)) if part is not None:
             await review.hand_over(services, part, leg, lease)
-        case Step(need=Need.CLOCK, event=event) if event is not None:
-            await review.strike(services, event, lease)
+        case Step(need=Need.CLOCK):
+            await strike.strike(services, lease.case_id, token=lease.token)
         case Step(need=Need.TELL):
             await notify.tell(services, lease)
         case Step(need=Need.MOVE, event=Event.TOLD):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from unwind.flow.health import Health
+from unwind.flow.timetable import Hours
 from unwind.policy.engine import Policy
 from unwind.ports.bill import BillReader
 from unwind.ports.callback import CallbackVerifier
@@ -70,3 +71,4 @@ class Services:
     """Every connection of `connections.json`, by its id."""
     health: Health = field(default_factory=Health)
     pace: Pace = field(default_factory=Pace)
+    hours: Hours = field(default_factory=Hours)

@@ -41,7 +41,21 @@ STAFF_TEXTS = {
         "工单 {case} 将在 {minutes} 分钟内超时,请尽快处理。",
         "Case {case} is due within {minutes} minutes; somebody should answer.",
     ),
-    "staff_overdue": ("工单 {case} 已超时,请立即处理。", "Case {case} is overdue; answer it now."),
+    "staff_half": ("工单 {case} 时限已过半,请跟进。", "Half the time of case {case} is gone; please look."),
+    "staff_again": (
+        "工单 {case} 将在 {minutes} 分钟内超时,仍无人答复。",
+        "Case {case} is due within {minutes} minutes and nobody has answered yet.",
+    ),
+    "staff_resolve_half": ("工单 {case} 办结时限已过半。", "Half the time to resolve case {case} is gone."),
+    "staff_resolve_again": ("工单 {case} 即将超过办结时限。", "Case {case} should be resolved soon."),
+    "staff_resolve_overdue": (
+        "工单 {case} 已超过办结时限,请组长处理。",
+        "Case {case} is past its time to be resolved; a lead should take it.",
+    ),
+    "staff_overdue": (
+        "工单 {case} 已超时,请组长立即处理。",
+        "Case {case} is overdue; a lead should see that it is answered now.",
+    ),
     "staff_alert": (
         "连接 {connection} 告警:{kind}({code}),请检查。",
         "Connection {connection}: {kind} ({code}); somebody should look.",

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from unwind.domain.case import Case, CaseOutcome, Kind, Leg, Part, PartKind, PartState, RefundOn
+from unwind.domain.clocks import Clocks, Rung
 from unwind.domain.legs import LegKind, LegState
 from unwind.domain.order import CaseId, LineId, OrderId
 from unwind.domain.plan import LegDraft
@@ -75,6 +76,15 @@ WRITES: dict[str, str] = {
         FROM doc, jsonb_to_recordset(d->'messages') AS m(message_id text, case_id text, order_id text, audience text,
             channel text, fact text, params jsonb, state text, sent_at timestamptz)
     """,
+    "clocks": """
+        INSERT INTO case_clocks (case_id, is_urgent, respond_from, respond_half_at, respond_again_at, resolve_from, resolve_half_at,
+            resolve_again_at, resolve_due_at, timetable_version, strike_at)
+        SELECT case_id, is_urgent, respond_from, respond_half_at, respond_again_at, resolve_from, resolve_half_at, resolve_again_at,
+            resolve_due_at, timetable_version, strike_at
+        FROM doc, jsonb_to_recordset(d->'clocks') AS k(case_id text, is_urgent boolean, respond_from timestamptz,
+            respond_half_at timestamptz, respond_again_at timestamptz, resolve_from timestamptz, resolve_half_at timestamptz,
+            resolve_again_at timestamptz, resolve_due_at timestamptz, timetable_version integer, strike_at timestamptz)
+    """,
     "orders": """
         UPDATE orders o SET version = o.version + 1,
             cancelled_at = CASE WHEN c.is_cancelled THEN c.at ELSE o.cancelled_at END
@@ -139,6 +149,9 @@ SELECT c.*,
     (SELECT array_agg(m.fact) FROM messages m WHERE m.case_id = c.case_id AND m.audience = 'buyer') AS told,
     (SELECT m.halted_at IS NOT NULL FROM merchants m WHERE m.merchant_id = c.merchant_id) AS is_halted,
     unwind_now() AS now,
+    (SELECT to_jsonb(k) || jsonb_build_object('asked_until', (
+            SELECT until_at FROM case_pauses w WHERE w.case_id = k.case_id AND w.ended_at IS NULL))
+        FROM case_clocks k WHERE k.case_id = c.case_id) AS clocks,
     (SELECT jsonb_agg(to_jsonb(p) || jsonb_build_object('quantities', (
                 SELECT jsonb_object_agg(l.line_id, l.units) FROM case_lines l
                 WHERE l.case_id = p.case_id AND l.part_no = p.part_no)) ORDER BY p.part_no)
@@ -183,6 +196,10 @@ def to_case(row: Mapping[str, Any]) -> Case:
         is_halted=row["is_halted"],
         next_message_at=row["next_message_at"],
         told=frozenset(row["told"] or ()),
+        claimed_by=row["claimed_by"],
+        claimed_until=row["claimed_until"],
+        is_escalated=row["escalated_at"] is not None,
+        clocks=None if row["clocks"] is None else _to_clocks(row["clocks"]),
         parts=tuple(
             Part(
                 part_no=part["part_no"],
@@ -197,6 +214,25 @@ def to_case(row: Mapping[str, Any]) -> Case:
             )
             for part in row["parts"] or ()
         ),
+    )
+
+
+def _to_clocks(row: Mapping[str, Any]) -> Clocks:
+    respond_from, resolve_from = _instant(row["respond_from"]), _instant(row["resolve_from"])
+    assert respond_from is not None and resolve_from is not None  # noqa: S101, PT018 - the columns are NOT NULL
+    return Clocks(
+        is_urgent=row["is_urgent"],
+        respond_from=respond_from,
+        respond_half_at=_instant(row["respond_half_at"]),
+        respond_again_at=_instant(row["respond_again_at"]),
+        respond_rung=Rung(row["respond_rung"]),
+        resolve_from=resolve_from,
+        resolve_half_at=_instant(row["resolve_half_at"]),
+        resolve_again_at=_instant(row["resolve_again_at"]),
+        resolve_due_at=_instant(row["resolve_due_at"]),
+        resolve_rung=Rung(row["resolve_rung"]),
+        timetable_version=row["timetable_version"],
+        asked_until=_instant(row["asked_until"]),
     )
 
 
@@ -246,6 +282,8 @@ class CaseChange:
     is_new_round: bool = False
     """A new round of review: its clock starts afresh."""
     more_contacts: int = 0
+    is_beside_the_point: bool = False
+    """The version that a decision is bound to stays."""
     is_due_now: bool = False
 
 
@@ -265,7 +303,7 @@ async def append_events(
     )
     await conn.execute(
         """
-        UPDATE cases SET version = version + 1, state = %(state)s, event_seq = %(event_seq)s, head = %(head)s,
+        UPDATE cases SET version = version + CASE WHEN %(is_beside_the_point)s THEN 0 ELSE 1 END, state = %(state)s, event_seq = %(event_seq)s, head = %(head)s,
             closed_at = coalesce(%(closed_at)s, closed_at), outcome = coalesce(%(outcome)s, outcome),
             rule = coalesce(%(rule)s, rule), priority = greatest(coalesce(%(priority)s, priority), priority),
             kind = coalesce(%(kind)s, kind),
@@ -278,6 +316,9 @@ async def append_events(
             answered_at = CASE WHEN %(is_new_round)s THEN NULL ELSE coalesce(answered_at, %(answered_at)s) END,
             contacts = contacts + %(more_contacts)s,
             was_woken = was_woken OR (%(is_due_now)s AND lease_token IS NOT NULL),
+            claimed_by = CASE WHEN %(state)s = 'review' THEN claimed_by END,
+            claimed_until = CASE WHEN %(state)s = 'review' THEN claimed_until END,
+            escalated_at = CASE WHEN %(state)s = 'review' THEN escalated_at END,
             next_check_at = CASE WHEN %(state)s = 'archived' THEN NULL
                 WHEN %(is_due_now)s THEN unwind_now() ELSE next_check_at END
         WHERE case_id = %(case_id)s
@@ -515,7 +556,9 @@ async def latest_closed_case(conn: Connection, order_id: str) -> str | None:
 async def read_head(conn: Connection, case_id: str) -> dict[str, Any] | None:
     """Where the history of a case stands."""
     cursor = await conn.execute(
-        "SELECT state, event_seq, head, priority, order_id FROM cases WHERE case_id = %s", (case_id,), prepare=True
+        "SELECT state, event_seq, head, priority, contacts, order_id FROM cases WHERE case_id = %s",
+        (case_id,),
+        prepare=True,
     )
     return await cursor.fetchone()
 

@@ -5,21 +5,6 @@ from typing import Any
 from unwind.storage.database import Connection
 
 
-async def cases_in_review(conn: Connection, *, merchant_id: str | None, cases_max: int) -> list[dict[str, Any]]:
-    """Waiting for a decision: most urgent first, then by due time, then by money at risk."""
-    cursor = await conn.execute(
-        """
-        SELECT case_id, kind, order_id, merchant_id, channel, version, reason, rule, priority, contacts, money_minor,
-            opened_at, respond_warn_at, respond_due_at, is_warned, is_overdue, tags->>'emotion' AS emotion,
-            tags->>'urgency' AS urgency
-        FROM cases WHERE state = 'review' AND (%(m)s::text IS NULL OR merchant_id = %(m)s)
-        ORDER BY priority DESC, respond_due_at, money_minor DESC, case_id LIMIT %(n)s
-        """,
-        {"m": merchant_id, "n": cases_max},
-    )
-    return await cursor.fetchall()
-
-
 async def recent_cases(conn: Connection, *, merchant_id: str | None, cases_max: int) -> list[dict[str, Any]]:
     cursor = await conn.execute(
         """

@@ -1,6 +1,6 @@
 """Every row lock of the product, in the one order in which they may be taken:
 
-idempotency key, order, case, payment balance, benefit, stock by SKU; an alert, which is no part of any decision, after everything.
+idempotency key, agent, order, case, payment balance, benefit, stock by SKU; an alert, which is no part of any decision, after everything.
 
 A transaction takes them from left to right and never goes back, so two of them can never wait for each other.
 """
@@ -18,6 +18,11 @@ class LeaseLost(Exception):
     """Somebody else holds the case now; whatever was about to be written is dropped."""
 
 
+async def lock_agent(conn: Connection, principal_id: str) -> None:
+    """How many cases somebody holds, and whether they are on duty, changes one thing at a time."""
+    await conn.execute("SELECT FROM agents WHERE principal_id = %s FOR NO KEY UPDATE", (principal_id,), prepare=True)
+
+
 async def lock_order(conn: Connection, order_id: str) -> None:
     await conn.execute("SELECT FROM orders WHERE order_id = %s FOR NO KEY UPDATE", (order_id,), prepare=True)
 
@@ -30,6 +35,11 @@ async def lock_case(conn: Connection, case_id: str, *, lease_token: int | None =
     row = await cursor.fetchone()
     if lease_token is not None and (row is None or row["lease_token"] != lease_token):
         raise LeaseLost(case_id)
+
+
+async def be_impatient(conn: Connection) -> None:
+    """For this transaction: a lock that somebody holds for longer than a second is not waited for."""
+    await conn.execute("SET LOCAL lock_timeout = '1s'")
 
 
 async def lock_payments(conn: Connection, payment_ids: Sequence[str]) -> None:

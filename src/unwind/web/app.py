@@ -1,11 +1,15 @@
 """Puts the HTTP interface together around ready-made services."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,11 +18,13 @@ from unwind import __version__
 from unwind.domain.errors import Refusal
 from unwind.flow.intake import Intake
 from unwind.flow.services import Services
-from unwind.web import admin, board, callbacks, customer, desk, integration, problems
+from unwind.web import admin, board, callbacks, customer, desk, integration, problems, queue, stream, worktime
 from unwind.web.access import KeyCache
 from unwind.web.express import Express
 from unwind.web.limits import BodyLimit
 from unwind.web.responses import json_response
+
+TIMETABLE_S = 1.0
 
 
 def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
@@ -27,9 +33,13 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await services.database.open()
+        following = asyncio.create_task(_follow_timetable(services))
         try:
             yield
         finally:
+            await app.state.hints.close()
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
             await services.database.close()
 
     app = FastAPI(
@@ -41,6 +51,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     app.state.services = services
     app.state.is_demo = is_demo
     app.state.keys = KeyCache()
+    app.state.hints = stream.Hints(services.database)
     app.state.intake = Intake(services)
     app.add_middleware(Express, method="POST", path="/api/v1/cancellations", handler=customer.ask_to_cancel)
     app.add_middleware(BodyLimit)
@@ -48,7 +59,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     app.add_exception_handler(RequestValidationError, problems.on_validation)
     app.add_exception_handler(HTTPException, problems.on_http)
     app.add_exception_handler(Exception, problems.on_crash)
-    for module in (customer, integration, desk, admin, callbacks):
+    for module in (customer, integration, stream, queue, desk, admin, worktime, callbacks):
         app.include_router(module.router)
     if is_demo:
         app.include_router(board.router)
@@ -56,6 +67,14 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     app.add_api_route("/ready", ready, tags=["operations"])
     app.add_api_route("/metrics", metrics, include_in_schema=False)
     return app
+
+
+async def _follow_timetable(services: Services) -> None:
+    """New cases get their clocks from memory; this keeps it fresh. A database that is away is waited for."""
+    while True:
+        with contextlib.suppress(psycopg.OperationalError, PoolTimeout):
+            await services.hours.refresh(services.database)
+        await asyncio.sleep(TIMETABLE_S)
 
 
 async def health() -> Response:

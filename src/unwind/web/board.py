@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from unwind.desk.dossier import read_dossier
 from unwind.domain.errors import Refusal
-from unwind.storage import alerts, connections, desk
+from unwind.storage import alerts, connections, desk, queue
 from unwind.web.access import Wired
 from unwind.web.admin import shown
 from unwind.web.responses import json_response
@@ -27,7 +27,7 @@ async def page() -> Response:
 async def board(services: Wired) -> Response:
     async with services.database.survey() as conn:
         figures = await desk.counts(conn)
-        waiting = await desk.cases_in_review(conn, merchant_id=None, cases_max=CASES_MAX)
+        waiting = await queue.cases_in_review(conn, merchant_id=None, cases_max=CASES_MAX)
         recent = await desk.recent_cases(conn, merchant_id=None, cases_max=CASES_MAX)
         health = await connections.health(conn)
         alerting = await alerts.open_alerts(conn, alerts_max=ALERTS_MAX)

@@ -10,14 +10,15 @@ from unwind.desk.refund_exceptions import exception_of
 from unwind.domain.access import Scope, authorise
 from unwind.domain.errors import Refusal, require
 from unwind.domain.order import LineId
-from unwind.flow import hand_work, review
+from unwind.flow import ask_buyer, hand_work, review
 from unwind.flow.other_account import send_elsewhere
+from unwind.flow.queue import keep_alive
 from unwind.ports.payment import PayeeAccount
 from unwind.reconcile import settle_difference
-from unwind.storage import bills, desk, tasks
+from unwind.storage import bills, desk, queue, tasks
 from unwind.web.access import Caller, Wired
 from unwind.web.responses import ERRORS, json_response
-from unwind.web.schemas import DecisionIn, OtherAccountIn, SettleDifferenceIn, TaskResultIn
+from unwind.web.schemas import BuyerQuestionIn, DecisionIn, OtherAccountIn, SettleDifferenceIn, TaskResultIn
 
 router = APIRouter(prefix="/api/v1/desk", tags=["desk"])
 PageSize = Annotated[int, Query(ge=1, le=200)]
@@ -28,7 +29,7 @@ async def list_cases(services: Wired, caller: Caller, limit: PageSize = 50) -> R
     """Cases waiting for a decision: by urgency, then due time, then money at risk."""
     authorise(caller, Scope.CASES_DECIDE)
     async with services.database.connection() as conn:
-        rows = await desk.cases_in_review(conn, merchant_id=caller.merchant_id, cases_max=limit)
+        rows = await queue.cases_in_review(conn, merchant_id=caller.merchant_id, cases_max=limit)
     return json_response({"cases": rows})
 
 
@@ -57,6 +58,21 @@ async def decide(services: Wired, caller: Caller, case_id: str, body: DecisionIn
         note=body.note,
     )
     await review.decide(services, caller, case_id, verdict)
+    await keep_alive(services, caller, [case_id], has_screen=False)
+    return await one_case(services, caller, case_id)
+
+
+@router.post("/cases/{case_id}/buyer-question", responses=ERRORS)
+async def ask_the_buyer(services: Wired, caller: Caller, case_id: str, body: BuyerQuestionIn) -> Response:
+    """The buyer has been asked: the respond clock stops, the resolve clock waits until they say something or the time is over."""
+    await ask_buyer.ask_buyer(services, caller, case_id, reason_code=body.reason_code, minutes=body.minutes)
+    return await one_case(services, caller, case_id)
+
+
+@router.post("/cases/{case_id}/buyer-answer", responses=ERRORS)
+async def note_the_answer(services: Wired, caller: Caller, case_id: str) -> Response:
+    """The agent has the answer. A buyer who contacts us by any channel ends the question by themselves."""
+    await ask_buyer.note_answer(services, caller, case_id)
     return await one_case(services, caller, case_id)
 
 

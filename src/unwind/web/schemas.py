@@ -1,6 +1,6 @@
 """What comes in and goes out, with units. Unknown fields are refused: a misspelt one must not silently mean something else."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, mod
 from unwind.domain.case import RefundOn
 from unwind.domain.order import Dependence, Funder, Presale, Promise, ReturnsAs, VirtualState
 from unwind.domain.stage import Stage
+from unwind.flow.queue import Presence
 from unwind.flow.review import Choice
 from unwind.reconcile import Resolution
 from unwind.tagging import Reason
@@ -168,6 +169,35 @@ class DecisionIn(Strict):
     note: Annotated[str, Field(max_length=2000)] = ""
 
 
+class ClaimIn(Strict):
+    take_over: bool = Field(default=False, description="leads and administrators: out of somebody's hands")
+
+
+class TransferIn(Strict):
+    to: Id = Field(description="the principal who goes on with it")
+
+
+class EscalateIn(Strict):
+    reason_code: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_]+$")]
+
+
+class PresenceIn(Strict):
+    state: Presence
+    cases_max: Annotated[int, Field(ge=1, le=100, strict=True)] | None = Field(
+        default=None, description="null: as before"
+    )
+    takes_push: bool | None = Field(default=None, description="free cases are given without asking; null: as before")
+
+
+class HeartbeatIn(Strict):
+    cases: Annotated[list[Id], Field(max_length=100)] = Field(default=[], description="open on this screen")
+
+
+class BuyerQuestionIn(Strict):
+    reason_code: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_]+$")]
+    minutes: Annotated[int, Field(ge=1, le=14 * 24 * 60, strict=True, description="how long the buyer has")] = 1440
+
+
 class TaskResultIn(Strict):
     outcome: Literal["done", "refused"]
     scrap: dict[Id, Units] = Field(default={}, description="units of a returned parcel that are not fit for sale")
@@ -215,6 +245,41 @@ class MerchantIn(Strict):
     hold_timeout_s: Annotated[int, Field(gt=0, le=86400)] = 120
     quiet_from: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 1320
     quiet_to: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 480
+
+
+Minute = Annotated[int, Field(ge=0, le=1440, strict=True, description="minute of the local day; 1440 is midnight")]
+DayWindows = Annotated[list[tuple[Minute, Minute]], Field(max_length=24)]
+DayKind = Literal["off", "work"]
+TargetMinutes = Annotated[int, Field(ge=1, strict=True)]
+
+
+class CalendarIn(Strict):
+    time_zone: Annotated[str, Field(max_length=40, description="IANA name")] = "Asia/Shanghai"
+    week: Annotated[list[DayWindows], Field(min_length=7, max_length=7, description="Monday first")]
+    make_up: DayWindows = Field(
+        default=[], description="hours of a make-up workday; none: those of the first working weekday"
+    )
+    observes_holidays: bool = True
+    days: Annotated[dict[date, DayKind], Field(max_length=400)] = Field(
+        default={}, description="days of its own, before the official ones"
+    )
+
+    def rules(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+class HolidaysIn(Strict):
+    days: Annotated[dict[date, DayKind], Field(max_length=366)]
+
+
+class TargetsIn(Strict):
+    """Working minutes."""
+
+    respond_warn: TargetMinutes = 10
+    respond_due: TargetMinutes = 15
+    urgent_warn: TargetMinutes = 2
+    urgent_due: TargetMinutes = 3
+    resolve_due: TargetMinutes = 1440
 
 
 class Text(BaseModel):

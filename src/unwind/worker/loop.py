@@ -15,16 +15,22 @@ from psycopg_pool import PoolTimeout
 from unwind.doctor import halt_broken_merchants
 from unwind.flow.archive import anchor_archived
 from unwind.flow.notify import tell_alerts
+from unwind.flow.queue import push_cases, release_expired
 from unwind.flow.run import work_once
 from unwind.flow.services import Services
+from unwind.flow.strike import follow_timetable, strike_due
 from unwind.flow.timeout import close_unpaid
+from unwind.flow.timetable import warn_of_missing_holidays
 from unwind.storage import connections, idempotency
 from unwind.worker.bills import take_waiting_bills
 
 POLL_S = 0.25
+TIMETABLE_S = 1.0
+QUEUE_S = 1.0
 HEALTH_S = 5.0
 HOUSEKEEPING_S = 60.0
 CHECKUP_S = 300.0
+CALENDAR_S = 3600.0
 KEYS_KEPT_DAYS = 7
 KEYS_PER_ROUND = 1000
 
@@ -35,10 +41,15 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
     """Until `stop` is set. A database that is away is waited for; nothing is lost meanwhile. `bills`: where downloaded bills are laid."""
     await asyncio.gather(
         _repeat("cases", POLL_S, stop, lambda: _cases(services)),
+        _repeat("clocks", POLL_S, stop, lambda: strike_due(services)),
+        _repeat("claims", QUEUE_S, stop, lambda: release_expired(services)),
+        _repeat("push", QUEUE_S, stop, lambda: push_cases(services)),
+        _repeat("timetable", TIMETABLE_S, stop, lambda: follow_timetable(services)),
         _repeat("unpaid", POLL_S, stop, lambda: _unpaid(services)),
         _repeat("health", HEALTH_S, stop, lambda: _health(services)),
         _repeat("bills", HOUSEKEEPING_S, stop, lambda: take_waiting_bills(services, bills)),
         _repeat("housekeeping", HOUSEKEEPING_S, stop, lambda: _housekeeping(services)),
+        _repeat("calendar", CALENDAR_S, stop, lambda: warn_of_missing_holidays(services.database)),
         _repeat("checkup", CHECKUP_S, stop, lambda: halt_broken_merchants(services)),
     )
 
