@@ -114,6 +114,21 @@ async def test_an_abnormal_refund_goes_to_another_account_once(wechat_shop: Worl
     assert (await world.violations())["violations"] == []
 
 
+async def test_who_does_not_hold_the_case_sends_its_money_nowhere(wechat_shop: World) -> None:
+    world = wechat_shop
+    order_id, case_id, shown = await abnormal(world)
+    await world.hire("wang")
+    await world.ok("POST", f"/api/v1/desk/cases/{case_id}/claim", role="uk_wang", json={})
+    path = f"/api/v1/desk/cases/{case_id}/legs/{shown['leg_no']}/other-account"
+    body = {"case_version": shown["case_version"], "kind": "user_bank_card", **CARD}
+    refused = await world.call("POST", path, role="agent", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (409, "claimed_by_other")
+    await world.ok("POST", path, role="uk_wang", json=body)
+    await world.pass_time(timedelta(minutes=1))
+    await world.run(until="archived", case_id=case_id)
+    assert [(r["status"], r["money_moved_times"]) for r in await world.refunds(order_id)] == [("SUCCESS", 1)]
+
+
 async def test_an_answer_that_never_came_is_asked_for(wechat_shop: World) -> None:
     """The gateway took the other account and we never heard: the query by the refund's own number tells."""
     world = wechat_shop

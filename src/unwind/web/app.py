@@ -72,7 +72,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
 async def _follow_timetable(services: Services) -> None:
     """New cases get their clocks from memory; this keeps it fresh. A database that is away is waited for."""
     while True:
-        with contextlib.suppress(psycopg.OperationalError, PoolTimeout):
+        with contextlib.suppress(psycopg.Error, PoolTimeout):
             await services.hours.refresh(services.database)
         await asyncio.sleep(TIMETABLE_S)
 

@@ -66,7 +66,9 @@ class Hints:
         """From its return on nothing is missed: the queue has been looked at by then."""
         listener = Listener(merchant_id)
         if self._seen is None:
-            self._seen = await self._read()
+            seen = await self._read()
+            if self._seen is None:  # whoever joined meanwhile is not robbed of what changed since their look
+                self._seen = seen
         self._listeners.add(listener)
         if self._looking is None:
             self._looking = asyncio.create_task(self._keep_looking())
@@ -84,7 +86,7 @@ class Hints:
         """Ends with the last listener; the next one begins with a look of its own."""
         while self._listeners:
             await asyncio.sleep(LOOK_S)
-            with contextlib.suppress(psycopg.OperationalError, PoolTimeout):
+            with contextlib.suppress(psycopg.Error, PoolTimeout):
                 self._compare(await self._read())
         self._seen, self._looking = None, None
 
