@@ -218,10 +218,16 @@ async def test_the_third_call_is_among_the_most_urgent(world: World) -> None:
 
 
 async def test_who_is_asked_is_not_in_the_way(world: World) -> None:
-    """A case that waits for the buyer is nobody's next case."""
-    case_id = await waiting(world)
+    """A case that waits for the buyer is nobody's next case. Once they have spoken it is again, also when whoever asked has gone home."""
+    await world.hire("bob")
+    order_id = await world.order(risk="suspected")
+    case_id = (await world.cancel(order_id))["case_id"]
+    await post(world, "agent", f"cases/{case_id}/claim", {})
     await post(world, "agent", f"cases/{case_id}/buyer-question", {"reason_code": "photo"})
-    assert (await post(world, "agent", "claims/next")).json()["case_id"] is None
+    await world.pass_time(timedelta(seconds=301))
+    assert (await post(world, "uk_bob", "claims/next")).json()["case_id"] is None
+    await world.cancel(order_id, channel="chat")
+    assert (await post(world, "uk_bob", "claims/next")).json()["case_id"] == case_id
 
 
 async def test_half_of_the_time_is_told_to_the_holder(world: World) -> None:

@@ -85,7 +85,7 @@ async def claim_next(
         f"""
         UPDATE cases SET claimed_by = %(me)s, claimed_until = unwind_now() + %(lease)s
         WHERE case_id = (
-            SELECT c.case_id FROM cases c WHERE {FREE} AND c.answered_at IS NULL
+            SELECT c.case_id FROM cases c WHERE {FREE}
               AND (%(m)s::text IS NULL OR c.merchant_id = %(m)s) AND (c.escalated_at IS NULL OR %(lead)s)
             ORDER BY {OLDEST_DUE if oldest_first else URGENCY} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
         RETURNING case_id
