@@ -20,7 +20,7 @@ import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import httpx
 import psycopg
@@ -87,7 +87,8 @@ def main() -> None:
         asyncio.run(load(server.app_url, total))
         ports = [FIRST_PORT + i for i in range(WEB_PROCESSES)]
         webs = [start_web(home, server.app_url, port) for port in ports]
-        stack.callback(lambda: [stop(web) for web in webs])
+        for web in webs:
+            stack.callback(stop, web)
         wait_for(ports)
         asyncio.run(drive(ports, [f"B{i}" for i in range(warm_up, warm_up + WARM_UP)]))
         floors, products, medians = [], [], []
@@ -143,7 +144,7 @@ async def load(url: str, count: int) -> None:
         ]
         await stock.set_stock(conn, pools)
     for first in range(0, count, 1000):
-        batch = [order_document(f"B{n}", n, now) for n in range(first, min(count, first + 1000))]
+        batch: list[dict[str, Any]] = [order_document(f"B{n}", n, now) for n in range(first, min(count, first + 1000))]
         async with database.transaction() as conn:
             await orders.insert_orders(conn, [{**doc, "is_paid": is_paid(doc)} for doc in batch])
             names = [doc["order_id"] for doc in batch]
