@@ -381,8 +381,11 @@ async def leg(world: World, case_id: str) -> dict[str, Any]:
 
 
 async def settle(world: World, case_id: str, *, until: str) -> None:
-    """Lets the road have its time: the carrier's on the wall clock (a thousandth), ours on the one clock. `until`: `review` or `refunded`."""
-    for _ in range(40):
+    """Lets the road have its time: the carrier's on the wall clock (a thousandth), ours on the one clock. `until`: `review` or `refunded`.
+
+    In steps shorter than the minute in which bad news is asked about once more: a worker that lives looks within it.
+    """
+    for _ in range(160):
         await world.run()
         rows = await world.sql(
             "SELECT CASE WHEN state <> 'review' AND EXISTS (SELECT FROM refunds r WHERE r.case_id = c.case_id AND r.state = 'final')"
@@ -392,7 +395,7 @@ async def settle(world: World, case_id: str, *, until: str) -> None:
         if rows[0]["state"] == until:
             return
         await world.control.post("/control/callbacks/hurry")
-        await world.pass_time(timedelta(minutes=2))
+        await world.pass_time(timedelta(seconds=30))
     raise AssertionError(f"{rows}: {await world.timeline(case_id)}")
 
 
