@@ -104,8 +104,10 @@ async def test_staff_hear_of_cases_that_run_out_of_time_and_of_alerts(talkative:
         ("staff_overdue", "sent"),
     ]
     said = [m for m in (await world.ledger())["messages"] if m["connection"] == "dingtalk"]
+    assert said
     assert all(case_id in m["text"] for m in said)
-    assert "138" not in str(said)
+    assert "13800001234" not in str(said)
+    assert not any("138*" in m["text"] or "测试买家" in m["text"] for m in said), "neither masked nor by name"
 
     await world.client.post("/callbacks/wxpay", content=b"{}")
     await tell_alerts(world.services)
