@@ -1,5 +1,6 @@
 """Carriers by their own formats: published signatures, every code, and what each of them really proves."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -381,11 +382,8 @@ async def leg(world: World, case_id: str) -> dict[str, Any]:
 
 
 async def settle(world: World, case_id: str, *, until: str) -> None:
-    """Lets the road have its time: the carrier's on the wall clock (a thousandth), ours on the one clock. `until`: `review` or `refunded`.
-
-    In steps shorter than the minute in which bad news is asked about once more: a worker that lives looks within it.
-    """
-    for _ in range(160):
+    """Lets the road have its time: the carrier's on the wall clock (a thousandth), ours on the one clock. `until`: `review` or `refunded`."""
+    for _ in range(40):
         await world.run()
         rows = await world.sql(
             "SELECT CASE WHEN state <> 'review' AND EXISTS (SELECT FROM refunds r WHERE r.case_id = c.case_id AND r.state = 'final')"
@@ -395,7 +393,7 @@ async def settle(world: World, case_id: str, *, until: str) -> None:
         if rows[0]["state"] == until:
             return
         await world.control.post("/control/callbacks/hurry")
-        await world.pass_time(timedelta(seconds=30))
+        await world.pass_time(timedelta(minutes=2))
     raise AssertionError(f"{rows}: {await world.timeline(case_id)}")
 
 
@@ -473,8 +471,6 @@ async def test_a_lost_callback_is_found_by_asking(road: tuple[World, str]) -> No
 
 @pytest.mark.parametrize("road", ["sf", "zto", "kuaidi100"], indirect=True)
 async def test_pushes_wake_the_case(road: tuple[World, str]) -> None:
-    import asyncio
-
     world, name = road
     order_id, case_id = await on_the_road(world, delay_s=0.2)
     await world.decide(case_id, "recall", refund_on="recall_confirmed")
@@ -517,6 +513,27 @@ async def test_word_of_failure_that_comes_before_the_answer_is_not_forgotten(roa
     await world.run()
     rows = await world.sql("SELECT state, rule FROM cases WHERE case_id = %s", case_id)
     assert rows == [{"state": "review", "rule": "recall_failed"}]
+    assert await world.refunds(order_id) == []
+
+
+@pytest.mark.parametrize("road", ["kuaidi100"], indirect=True)
+async def test_word_of_failure_is_asked_about_even_when_no_worker_lived_meanwhile(road: tuple[World, str]) -> None:
+    """The callback says only "failed"; that the buyer has the parcel already, the route tells."""
+    world, _ = road
+    order_id, case_id = await on_the_road(world, behaviour="delivered_first", delay_s=500)
+    await world.decide(case_id, "recall")
+    await world.run()
+    assert (await leg(world, case_id))["state"] == "accepted"
+    for _ in range(200):
+        await world.control.post("/control/callbacks/hurry")
+        if "told_failed_at" in (await leg(world, case_id))["evidence"]:
+            break
+        await asyncio.sleep(0.02)
+    await world.pass_time(timedelta(hours=1))
+    await world.run()
+    assert (await world.sql("SELECT state FROM cases WHERE case_id = %s", case_id)) == [{"state": "review"}]
+    found = await leg(world, case_id)
+    assert ("told_failed_at" in found["evidence"], found["evidence"]["stage"]) == (True, "delivered")
     assert await world.refunds(order_id) == []
 
 

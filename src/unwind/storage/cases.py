@@ -574,12 +574,12 @@ async def ask_again_now(conn: Connection, case_id: str) -> None:
 async def lose_patience(conn: Connection, case_id: str, kind: LegKind) -> None:
     """Word has come that nothing will come of legs of this kind: they are asked about once more, and then a person looks.
 
-    The mark stays with the leg: the word may come before the answer to the call that it is about (`flow/execute.py`, `_patience`).
+    Their time runs from that question (`flow/execute.py`, `_patience`), however long nobody can ask it. The mark stays with the leg: the
+    word may come before the answer to the call that it is about.
     """
     await conn.execute(
         """
-        UPDATE legs SET due_at = unwind_now() + interval '1 minute',
-            evidence = evidence || jsonb_build_object('told_failed_at', unwind_now())
+        UPDATE legs SET due_at = NULL, evidence = evidence || jsonb_build_object('told_failed_at', unwind_now())
         WHERE case_id = %s AND kind = %s AND state IN ('claimed', 'unknown', 'accepted')
         """,
         (case_id, kind.value),
