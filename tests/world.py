@@ -78,6 +78,8 @@ class World:
     owner_url: str
     outside: Switch
     """What stands behind every connection: the sandbox, or what a test puts before it."""
+    inwards: Switch
+    """What the outside world reaches when it calls us back."""
     next_order: int = field(default=0)
 
     @classmethod
@@ -141,6 +143,7 @@ class World:
             url=app_url,
             owner_url=postgres.url_for(role="owner", database=database),
             outside=to_sandbox,
+            inwards=to_us,
         )
         await world._furnish()
         return world

@@ -93,7 +93,7 @@ class ZtoDialect(CarrierDialect):
             if answer.status != HTTP_OK:
                 return {**good, "result": None}
             found = {"billCode": asked.number, "serviceCode": "1", "statusName": self.status_names[str(result)]}
-            return {**good, "result": {**found, "feeMinor": answer.body["fee_minor"]}}
+            return {**good, "result": found}
         if result in {"ACCEPTED", "VOIDED"}:
             return {**good, "result": {"billCode": asked.number}}
         text = "订单状态不能取消" if asked.operation == "carrier.void" else refusal_text(answer)

@@ -51,7 +51,8 @@ ERROR_KINDS: Mapping[str, OutcomeKind] = {
 """`resultType` for a recall, and envelope codes (unverified): 2 parameter, 10 and 401 signature or token, 429 too often."""
 CONFIGURATION = frozenset({"2", "10", "401"})
 ERRORS = ErrorTable(kinds=ERROR_KINDS, alerts=dict.fromkeys(CONFIGURATION, "configuration"))
-ALREADY = re.compile(r"(已|重复).{0,6}(取消|拦截)")
+ALREADY = re.compile(r"已(成功)?(取消|拦截)(?!失败|中|拦截|申请)")
+"""Done, not asked for: the answer itself is the proof, so "已提交拦截", "已拦截失败" or "已取消拦截" must not pass for it."""
 DELIVERED = re.compile(r"已.{0,4}(妥投|签收)")
 NO_SUCH = re.compile(r"(不存在|未找到|查无)")
 
@@ -178,10 +179,10 @@ class Jdl:
                 return self.outbound.unknown_code(PATH, "resultType", http_status=status)
 
     def _by_text(self, code: str, text: str, status: int) -> Outcome:
-        if ALREADY.search(text):
-            return Outcome(kind=OutcomeKind.SUCCEEDED, code="already", evidence={"stage": Stage.RETURNING.value})
         if DELIVERED.search(text):
             return Outcome(kind=OutcomeKind.REFUSED, code=code, evidence={"stage": Stage.DELIVERED.value})
+        if ALREADY.search(text):
+            return Outcome(kind=OutcomeKind.SUCCEEDED, code="already", evidence={"stage": Stage.RETURNING.value})
         if NO_SUCH.search(text):
             return Outcome(kind=OutcomeKind.NOT_FOUND, code=code)
         return self.outbound.unknown_code(PATH, code, http_status=status)

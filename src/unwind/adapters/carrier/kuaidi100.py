@@ -32,16 +32,17 @@ ERROR_KINDS: Mapping[str, OutcomeKind] = {
     "400": OutcomeKind.UNKNOWN,
     "408": OutcomeKind.NOT_FOUND,
     "500": OutcomeKind.UNKNOWN,
-    "501": OutcomeKind.SUCCEEDED,
     "502": OutcomeKind.UNKNOWN,
     "503": OutcomeKind.UNKNOWN,
     "600": OutcomeKind.UNKNOWN,
     "601": OutcomeKind.UNKNOWN,
     "700": OutcomeKind.UNKNOWN,
 }
-"""returnCode (unverified: PROTOCOLS 6.9): 408 telephone needed or no route, 501 subscribed already, 503 signature, 600 no permission, 601 key expired."""
+"""returnCode (unverified: PROTOCOLS 6.9): 408 telephone needed or no route, 503 signature, 600 no permission, 601 key expired."""
 CONFIGURATION = frozenset({"400", "503", "600", "601", "700"})
 ERRORS = ErrorTable(kinds=ERROR_KINDS, alerts=dict.fromkeys(CONFIGURATION, "configuration"))
+ALREADY_SUBSCRIBED = "501"
+"""Of a subscription only (unverified); said to anything else it proves nothing."""
 NO_ROUTE = re.compile(r"(查询无结果|查无|暂无)")
 ALREADY = re.compile(r"(已|重复).{0,6}(拦截|提交|受理)")
 DELIVERED = re.compile(r"已.{0,4}(签收|妥投)")
@@ -157,11 +158,9 @@ class Kuaidi100:
         answer = await self._post(self.polling, SUBSCRIBE_PATH, {"schema": "json", "param": _text(param)})
         if isinstance(answer, Outcome):
             return answer
-        return (
-            Outcome(kind=OutcomeKind.SUCCEEDED)
-            if answer.get("result") is True
-            else self._refusal(SUBSCRIBE_PATH, answer)
-        )
+        if answer.get("result") is True or str(answer.get("returnCode")) == ALREADY_SUBSCRIBED:
+            return Outcome(kind=OutcomeKind.SUCCEEDED)
+        return self._refusal(SUBSCRIBE_PATH, answer)
 
     async def query_recall(self, call: ParcelCall) -> Outcome:
         return recall_of_route(await self.track(call.waybill_no), call)

@@ -138,7 +138,7 @@ class Zto:
         return Outcome(
             kind=OutcomeKind.SUCCEEDED,
             code="intercepted",
-            evidence={"stage": shown, "return_waybill_no": return_no, **_fee(answer)},
+            evidence={"stage": shown, "return_waybill_no": return_no},
         )
 
     async def track(self, waybill_no: str) -> Tracking | Outcome:
@@ -194,11 +194,6 @@ class Zto:
         if method == CANCEL and re.search(r"(已|不能|无法|不支持)", text):
             return Outcome(kind=OutcomeKind.REFUSED, code=code, evidence={"stage": Stage.HANDED_OVER.value})
         return self.outbound.unknown_code(method, code, http_status=status)
-
-
-def _fee(answer: Mapping[str, Any]) -> dict[str, int]:
-    fee = answer.get("feeMinor")
-    return {"fee_minor": fee} if isinstance(fee, int) and not isinstance(fee, bool) and fee >= 0 else {}
 
 
 def _time(given: object) -> datetime | None:
