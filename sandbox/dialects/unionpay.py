@@ -158,7 +158,7 @@ class UnionPayDialect:
             return Asked(operation="payment.trade_query", body={"trade_no": trade_no}, context={"given": given})
         refund = find_refund(self._world, connection, order_id)
         is_meant = refund is not None and refund["detail"].partition(":")[0] in {"", txn_time}
-        body = {"refund_no": order_id if is_meant else f"none:{order_id}", "trade_no": "none"}
+        body = {"refund_no": order_id, "trade_no": "none"}
         if refund is not None and is_meant:
             body["trade_no"] = refund["trade_no"]
         return Asked(operation="payment.refund_query", body=body, context={"given": given})

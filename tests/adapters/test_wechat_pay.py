@@ -213,6 +213,7 @@ async def test_a_clock_six_minutes_off_is_refused(bench: Bench) -> None:
     outcome = await late.party.refund(bench.call)  # type: ignore[union-attr]
     assert outcome.kind is OutcomeKind.UNKNOWN
     assert outcome.alert
+    assert (await bench.ledger())["trades"][0]["refunds"] == [], "refused by the gateway, not only by us"
     await late.close()
 
 

@@ -9,6 +9,7 @@ The three providers stand in one world per cell, each with an order and a dial o
 The judge is the sandbox's own ledger: one refund or none, money once or not at all, and nobody is told more than is true.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -24,10 +25,11 @@ from unwind.storage.embedded import EmbeddedPostgres
 
 ANSWER_WITHIN_S = 0.15
 """Our limit for one call, shortened; dials of silence last longer than this."""
-SILENCE = {"timeout_after_effect": 300, "timeout_before_effect": 300, "slow": 300}
+SECONDS = {**dict.fromkeys(("timeout_after_effect", "timeout_before_effect", "slow"), 300), "reversed_later": 1000}
+"""Of the dial, a thousandth on the wall clock; a reversal comes after the case has ended."""
 PATIENCE_WITH_A_GATEWAY = timedelta(days=3, minutes=1)
 CREATE, QUERY = "payment.refund", "payment.refund_query"
-HARMLESS = "callback_twice"
+HARMLESS = "stays_processing"
 """As a dial on a question it has no effect: it lets the first one pass."""
 FIRST, SECOND = "first", "second"
 
@@ -83,7 +85,7 @@ async def paid(
 
 async def dial(paid: PaidWorld, fault: str, operation: str, connection: str) -> None:
     body = {"fault": fault, "operation": operation, "connection": connection}
-    await paid.world.ask_sandbox("faults", {**body, "seconds": SILENCE[fault]} if fault in SILENCE else body)
+    await paid.world.ask_sandbox("faults", {**body, "seconds": SECONDS[fault]} if fault in SECONDS else body)
 
 
 async def dial_cell(paid: PaidWorld, operation: str, fault: str, turn: str, connection: str) -> None:
@@ -121,6 +123,22 @@ async def test_money_moves_once_or_not_at_all(paid: PaidWorld, operation: str, f
         assert [r["refund_no"] for r in await paid.world.refunds(order_id)] == [number], provider
         await paid.assert_honest(case_id, order_id)
     assert (await paid.world.control.get("/control/faults")).json()["waiting"] == [], "the dials were used"
+    if fault == "reversed_later" and operation == CREATE:
+        await assert_not_sent_again(paid, cases)
+
+
+async def assert_not_sent_again(paid: PaidWorld, cases: dict[str, str]) -> None:
+    """The provider takes back what it had confirmed. Whoever tells us or not: the buyer is not paid a second time by ourselves."""
+    for provider, case_id in cases.items():
+        order_id = f"O-{provider[:3]}"
+        for _ in range(300):
+            refunds = await paid.world.refunds(order_id)
+            if refunds[0]["status"] != "SUCCESS":
+                break
+            await asyncio.sleep(0.02)
+        assert [r["status"] for r in refunds] == ["ABNORMAL"], "the dial did act"
+        await paid.rest(case_id)
+        assert len(await paid.world.refunds(order_id)) == 1, provider
 
 
 async def assert_with_people(paid: PaidWorld, cases: dict[str, str]) -> None:
