@@ -29,7 +29,7 @@ class Malformed(Exception):
         self.name = name
 
 
-def parse_object(raw: bytes) -> dict[str, Any] | None:
+def parse_object(raw: bytes | str) -> dict[str, Any] | None:
     """A JSON object; None for anything else."""
     try:
         found = orjson.loads(raw)
@@ -70,6 +70,14 @@ def read_text(body: Mapping[str, Any], name: str, *, required: bool = True) -> s
     if not isinstance(value, str) or len(value) > TEXT_LENGTH_MAX or (required and not value):
         raise Malformed(name)
     if not value.isprintable():  # control characters are in no number, and no database takes a NUL
+        raise Malformed(name)
+    return value
+
+
+def read_object(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An object within the object."""
+    value = body.get(name)
+    if not isinstance(value, dict):
         raise Malformed(name)
     return value
 

@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import httpx
 import structlog
@@ -154,6 +155,11 @@ class Outbound:
     def unknown_code(self, what: str, code: str, *, http_status: int) -> Outcome:
         """A code that no table of ours knows: in doubt, and somebody should look."""
         return self.trouble(what, OutcomeKind.UNKNOWN, code, alert="unknown_code", http_status=http_status)
+
+
+def number_in_path(number: str) -> str:
+    """A number as one path segment, whatever characters it has."""
+    return quote(number, safe="") if number.strip(".") else number.replace(".", "%2E")
 
 
 def code_of(given: object) -> str:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from unwind.adapters.carrier.digests import base64_md5
 from unwind.adapters.carrier.pushes import SecretPath, SecretPathSettings, waybill_news
 from unwind.adapters.carrier.route_proof import beijing_time, new_waybill_in, recall_of_route, route_event, tracking_of
+from unwind.adapters.fields import parse_object
 from unwind.adapters.outbound import Reply, code_of
 from unwind.adapters.provider import Connected, PartyKind, Provider, Surroundings, outbound_of, probe_of
 from unwind.adapters.refusals import ErrorTable
@@ -234,15 +235,9 @@ def _tracking(waybill_no: str, routes: list[Any]) -> Tracking:
 
 def _object(given: object) -> dict[str, Any] | None:
     """A JSON object, which arrives as text or as itself."""
-    if isinstance(given, dict):
-        return given
-    if not isinstance(given, str | bytes):
-        return None
-    try:
-        found = orjson.loads(given)
-    except orjson.JSONDecodeError:
-        return None
-    return found if isinstance(found, dict) else None
+    if isinstance(given, str | bytes):
+        return parse_object(given)
+    return given if isinstance(given, dict) else None
 
 
 def _minor(yuan: object) -> int | None:

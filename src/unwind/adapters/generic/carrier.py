@@ -15,7 +15,8 @@ from unwind.adapters.fields import (
     read_text,
     refuse_if,
 )
-from unwind.adapters.generic.client import SignedClient, number_in_path
+from unwind.adapters.generic.client import SignedClient
+from unwind.adapters.outbound import number_in_path
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import Stage
 from unwind.ports.carrier import ParcelCall, RouteEvent, Tracking

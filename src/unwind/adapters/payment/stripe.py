@@ -13,7 +13,16 @@ from typing import Annotated, Any
 
 from pydantic import Field, SecretStr
 
-from unwind.adapters.fields import Malformed, read_amount, read_answer, read_choice, read_same, read_text, refuse_if
+from unwind.adapters.fields import (
+    Malformed,
+    read_amount,
+    read_answer,
+    read_choice,
+    read_object,
+    read_same,
+    read_text,
+    refuse_if,
+)
 from unwind.adapters.payment.refusals import CONTRADICTION, doubtful_trade, no_answer_about_refund
 from unwind.adapters.payment.stripe_callbacks import METADATA_KEY, StripeWebhooks
 from unwind.adapters.payment.stripe_client import ERRORS, Said, StripeCalls
@@ -242,10 +251,7 @@ def _search(body: Mapping[str, Any], call: RefundCall, target: Mapping[str, str]
 def _read_refund(found: Mapping[str, Any], call: RefundCall, target: Mapping[str, str]) -> Outcome:
     for name, value in target.items():
         read_same(found, name, value)
-    metadata = found.get("metadata")
-    if not isinstance(metadata, dict):
-        raise Malformed("metadata")
-    read_same(metadata, METADATA_KEY, call.refund_no)
+    read_same(read_object(found, "metadata"), METADATA_KEY, call.refund_no)
     refuse_if(read_text(found, "currency").upper() != call.currency, "currency")
     amount_minor = read_amount(found, "amount", least_minor=1)
     refuse_if(amount_minor > call.captured_minor, "amount")
