@@ -146,7 +146,7 @@ class Jdl:
     def _read(self, reply: Reply) -> Outcome:
         body = parse_object(reply.body)
         if body is None or body.get("code") is None:
-            return self.outbound.trouble(PATH, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(PATH, http_status=reply.status)
         code = code_of(str(body["code"]))
         data = body.get("data")
         if code in OK_CODES and isinstance(data, dict):

@@ -182,8 +182,7 @@ class Kuaidi100:
         return _tracking(waybill_no, answer)
 
     async def probe(self) -> Probe:
-        answer = await self.track("UNWINDPROBE00")
-        return probe_of(answer if isinstance(answer, Outcome) else Outcome(kind=OutcomeKind.SUCCEEDED))
+        return probe_of(await self.track("UNWINDPROBE00"))
 
     async def _post(self, outbound: Outbound, path: str, form: Mapping[str, str]) -> dict[str, Any] | Outcome:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -193,7 +192,7 @@ class Kuaidi100:
     def _object(self, path: str, reply: Reply) -> dict[str, Any] | Outcome:
         body = parse_object(reply.body)
         if body is None:
-            return self.outbound.trouble(path, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(path, http_status=reply.status)
         return body
 
     def _refusal(self, path: str, answer: Mapping[str, Any]) -> Outcome:

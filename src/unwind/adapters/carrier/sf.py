@@ -162,8 +162,7 @@ class Sf:
         return _tracking(waybill_no, routes)
 
     async def probe(self) -> Probe:
-        answer = await self.track("SF0000000000000")
-        return probe_of(answer if isinstance(answer, Outcome) else Outcome(kind=OutcomeKind.SUCCEEDED))
+        return probe_of(await self.track("SF0000000000000"))
 
     async def _call(self, service: str, message: Mapping[str, Any]) -> dict[str, Any] | Outcome:
         """The inner `msgData` of a yes, or what else it came to."""
@@ -189,12 +188,12 @@ class Sf:
     def _read(self, service: str, reply: Reply) -> dict[str, Any] | Outcome:
         envelope = _object(reply.body)
         if envelope is None or not isinstance(envelope.get("apiResultCode"), str):
-            return self.outbound.trouble(service, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(service, http_status=reply.status)
         if envelope["apiResultCode"] != GATEWAY_OK:
             return self._refusal(service, code_of(envelope["apiResultCode"]), "", reply.status)
         inner = _object(envelope.get("apiResultData"))
         if inner is None:
-            return self.outbound.trouble(service, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(service, http_status=reply.status)
         if inner.get("success") is True or inner.get("success") == "true":
             return _object(inner.get("msgData")) or {}
         text = inner.get("errorMsg")

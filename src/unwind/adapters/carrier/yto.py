@@ -109,8 +109,7 @@ class Yto:
         return tracking_of(waybill_no, events, return_waybill_no=return_no)
 
     async def probe(self) -> Probe:
-        answer = await self.track("YT0000000000000")
-        return probe_of(answer if isinstance(answer, Outcome) else Outcome(kind=OutcomeKind.SUCCEEDED))
+        return probe_of(await self.track("YT0000000000000"))
 
     async def _call(self, method: str, message: Mapping[str, Any]) -> dict[str, Any] | Outcome:
         settings = self._settings
@@ -135,7 +134,7 @@ class Yto:
         if isinstance(body, list) and method == TRACK:
             return {"data": body}
         if not isinstance(body, dict) or body.get("statusCode") is None:
-            return self.outbound.trouble(method, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(method, http_status=reply.status)
         code = code_of(str(body["statusCode"]))
         if code == "0":
             return body

@@ -159,8 +159,7 @@ class Zto:
         return tracking_of(waybill_no, events, return_waybill_no=return_no[:64])
 
     async def probe(self) -> Probe:
-        answer = await self.track("00000000000000")
-        return probe_of(answer if isinstance(answer, Outcome) else Outcome(kind=OutcomeKind.SUCCEEDED))
+        return probe_of(await self.track("00000000000000"))
 
     async def _call(self, method: str, message: Mapping[str, Any]) -> dict[str, Any] | Outcome:
         body = orjson.dumps(message).decode()
@@ -175,7 +174,7 @@ class Zto:
     def _read(self, method: str, reply: Reply) -> dict[str, Any] | Outcome:
         body = parse_object(reply.body)
         if body is None or not isinstance(body.get("status"), bool):
-            return self.outbound.trouble(method, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(method, http_status=reply.status)
         code = code_of(str(body.get("statusCode")))
         if body["status"] and code in OK_CODES:
             found = body.get("result", body.get("data"))

@@ -91,7 +91,7 @@ class SignedClient:
             )
         body = parse_object(reply.body)
         if body is None:
-            return self._outbound.trouble(path, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self._outbound.malformed(path, http_status=reply.status)
         if reply.status == httpx.codes.OK:
             return body
         return self._refusal(path, reply, body, not_found)

@@ -192,7 +192,7 @@ class WeChatPayClient:
             return Said(status=reply.status)
         body = parse_object(reply.body)
         if body is None:
-            return self.outbound.trouble(what, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(what, http_status=reply.status)
         if reply.status == OK:
             return Said(status=reply.status, body=body)
         return Said(

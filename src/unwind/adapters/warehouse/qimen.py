@@ -159,8 +159,7 @@ class Qimen:
 
     async def probe(self) -> Probe:
         """The state of an order that does not exist: any genuine answer will do."""
-        answer = await self._call(QUERY, orderCode=PROBE_ORDER, ownerCode=self._settings.owner_code)
-        return probe_of(answer if isinstance(answer, Outcome) else Outcome(kind=OutcomeKind.SUCCEEDED))
+        return probe_of(await self._call(QUERY, orderCode=PROBE_ORDER, ownerCode=self._settings.owner_code))
 
     def _warehouse_of(self, call: HoldCall) -> str:
         return self._settings.warehouse_code or call.warehouse_code or "OTHER"
@@ -192,13 +191,13 @@ class Qimen:
         try:
             root: Element = fromstring(reply.body)
         except (ParseError, DefusedXmlException, ValueError):
-            return self.outbound.trouble(method, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(method, http_status=reply.status)
         sub_code = root.findtext("sub_code") or root.findtext("code") or ""
         is_gateways = root.tag == "error_response" or sub_code in ERROR_KINDS
         if not is_gateways and root.tag == "response" and root.findtext("flag") in {"success", "failure"}:
             return root
         if not is_gateways:
-            return self.outbound.trouble(method, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(method, http_status=reply.status)
         code = code_of(sub_code)
         return ERRORS.outcome(self.outbound, method, code, http_status=reply.status)
 
