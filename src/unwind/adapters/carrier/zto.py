@@ -4,7 +4,6 @@ Source: github YangLiCon/docs, tepbridge/logistics/zto. The state of an intercep
 """
 
 import hashlib
-import hmac
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from unwind.adapters.provider import (
     probe_of,
 )
 from unwind.adapters.refusals import ErrorTable
+from unwind.adapters.shared_secrets import accepted_secrets, fits_any
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import Stage
 from unwind.ports.callback import CallbackAnswer, CallbackUnverified, Incoming, News
@@ -226,7 +226,7 @@ class ZtoPushes:
             raise CallbackUnverified("malformed") from None
         data, given = form.get("data", [""])[0], form.get("data_digest", [""])[0]
         expected = [digest(data, secret) for secret in self._secrets]
-        if not data or not any([hmac.compare_digest(one.encode(), given.encode()) for one in expected]):  # noqa: C419 - compare every one
+        if not data or not fits_any(given, expected):
             raise CallbackUnverified("sign_error")
         try:
             body = orjson.loads(data)
@@ -241,8 +241,7 @@ class ZtoPushes:
 
 def connect(settings: ZtoSettings, around: Surroundings) -> Connected:
     party = Zto(settings, around)
-    secrets = [settings.app_secret, *([settings.previous_secret] if settings.previous_secret else [])]
-    verifier = ZtoPushes([secret.get_secret_value() for secret in secrets])
+    verifier = ZtoPushes(accepted_secrets(settings.app_secret, settings.previous_secret))
     return Connected(party=party, close=party.outbound.aclose, probe=party.probe, verifier=verifier)
 
 

@@ -36,6 +36,7 @@ from unwind.adapters.provider import (
     probe_of,
 )
 from unwind.adapters.refusals import CONFIGURATION, CONFIGURATION_RETRY_S
+from unwind.adapters.shared_secrets import accepted_secrets
 from unwind.domain.outcome import Outcome, OutcomeKind, TradeOutcome, TradeState
 from unwind.ports.payment import RefundCall
 from unwind.ports.probe import Probe
@@ -319,9 +320,7 @@ def _connect(settings: StripeSettings, around: Surroundings) -> Connected:
         secret_key=settings.secret_key.get_secret_value(), base_url=settings.base_url, outbound=outbound
     )
     gateway = Stripe(calls, settings, around)
-    previous = settings.previous_webhook_secret
-    secrets = [settings.webhook_secret.get_secret_value()]
-    secrets += [previous.get_secret_value()] if previous is not None else []
+    secrets = accepted_secrets(settings.webhook_secret, settings.previous_webhook_secret)
     verifier = StripeWebhooks(secrets, around.clock)
     return Connected(party=gateway, close=outbound.aclose, probe=gateway.probe, verifier=verifier)
 

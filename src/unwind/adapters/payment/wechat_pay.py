@@ -43,6 +43,7 @@ from unwind.adapters.provider import (
     probe_of,
 )
 from unwind.adapters.refusals import CONFIGURATION, ErrorTable
+from unwind.adapters.shared_secrets import accepted_secrets
 from unwind.domain.outcome import Outcome, OutcomeKind, TradeOutcome, TradeState
 from unwind.ports.payment import PayeeAccount, RefundCall
 from unwind.ports.probe import Probe
@@ -352,8 +353,7 @@ def _read_trade(found: Mapping[str, Any], trade_no: str) -> TradeOutcome:
 def _connect(settings: WeChatPaySettings, around: Surroundings) -> Connected:
     client = WeChatPayClient(settings, around)
     gateway = WeChatPay(client, settings, callback_url=around.callback_url)
-    previous = settings.previous_api_v3_key
-    keys = [settings.api_v3_key.get_secret_value(), *([previous.get_secret_value()] if previous is not None else [])]
+    keys = accepted_secrets(settings.api_v3_key, settings.previous_api_v3_key)
     verifier = WeChatPayNotices(
         mchid=settings.mchid, platform_keys=client.platform_keys, api_v3_keys=keys, clock=around.clock
     )
