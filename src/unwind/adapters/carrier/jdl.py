@@ -15,6 +15,7 @@ import orjson
 from pydantic import Field, SecretStr
 
 from unwind.adapters.carrier.digests import hex_md5
+from unwind.adapters.carrier.refusal_texts import text_in
 from unwind.adapters.carrier.route_proof import BEIJING
 from unwind.adapters.fields import parse_object
 from unwind.adapters.outbound import Reply, code_of
@@ -153,8 +154,7 @@ class Jdl:
             return self._of_result(data, reply.status)
         if code in ERROR_KINDS:
             return ERRORS.outcome(self.outbound, PATH, code, http_status=reply.status)
-        text = body.get("message")
-        return self._by_text(code, text if isinstance(text, str) else "", reply.status)
+        return self._by_text(code, text_in(body, "message"), reply.status)
 
     def _of_result(self, data: Mapping[str, Any], status: int) -> Outcome:
         match data.get("resultType"):
@@ -170,9 +170,7 @@ class Jdl:
                 }
                 return Outcome(kind=OutcomeKind.SUCCEEDED, code="result_1", evidence=evidence)
             case 2 | 3 as result:
-                text = data.get("message")
-                is_delivered = isinstance(text, str) and DELIVERED.search(text) is not None
-                stage = Stage.DELIVERED if is_delivered else Stage.IN_TRANSIT
+                stage = Stage.DELIVERED if DELIVERED.search(text_in(data, "message")) else Stage.IN_TRANSIT
                 return Outcome(kind=OutcomeKind.REFUSED, code=f"result_{result}", evidence={"stage": stage.value})
             case _:
                 return self.outbound.unknown_code(PATH, "resultType", http_status=status)

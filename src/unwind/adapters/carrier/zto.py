@@ -3,19 +3,18 @@
 Source: github YangLiCon/docs, tepbridge/logistics/zto. The state of an intercept has no published list of codes: it is told by its name.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import parse_qs
 
 import orjson
 from pydantic import Field, SecretStr
 
 from unwind.adapters.carrier.digests import base64_md5
-from unwind.adapters.carrier.pushes import BODY_BYTES_MAX, waybill_news
-from unwind.adapters.carrier.route_proof import beijing_time, route_event, tracking_of
+from unwind.adapters.carrier.pushes import id_of_content, read_push_form, read_push_text, waybill_news
+from unwind.adapters.carrier.refusal_texts import refused_intercept, text_in
+from unwind.adapters.carrier.route_proof import beijing_time, route_event, timed_rows, tracking_of
 from unwind.adapters.fields import parse_object
 from unwind.adapters.outbound import Reply, code_of
 from unwind.adapters.provider import (
@@ -63,6 +62,7 @@ ERRORS = ErrorTable(kinds=ERROR_KINDS, alerts=dict.fromkeys(CONFIGURATION, "conf
 ALREADY = re.compile(r"(已|重复).{0,6}(拦截|发起|存在)")
 DELIVERED = re.compile(r"已.{0,4}签收")
 NOT_PICKED_UP = re.compile(r"(未|没有).{0,4}(揽收|收件)")
+REASONS = ((DELIVERED, Stage.DELIVERED), (NOT_PICKED_UP, Stage.LABEL_PRINTED))
 STAGES: Mapping[str, Stage] = {
     "GOT": Stage.HANDED_OVER,
     "DEPARTURE": Stage.IN_TRANSIT,
@@ -149,10 +149,7 @@ class Zto:
         if not isinstance(rows, list) or not rows:
             return Outcome(kind=OutcomeKind.NOT_FOUND, code="no_route")
         events, return_no = [], ""
-        for row in rows:
-            at = _time(row.get("scanDate")) if isinstance(row, dict) else None
-            if at is None:
-                continue
+        for at, row in timed_rows(rows, "scanDate", _time):
             stage = STAGES.get(str(row.get("scanType")), Stage.IN_TRANSIT)
             events.append(route_event(at, stage, row.get("scanSite")))
             return_no = str(row.get("returnBillCode") or return_no)
@@ -181,15 +178,12 @@ class Zto:
             return {"items": found} if isinstance(found, list) else found if isinstance(found, dict) else {}
         if code in ERROR_KINDS:
             return ERRORS.outcome(self.outbound, method, code, http_status=reply.status)
-        text = body.get("message")
-        return self._by_text(method, code, text if isinstance(text, str) else "", reply.status)
+        return self._by_text(method, code, text_in(body, "message"), reply.status)
 
     def _by_text(self, method: str, code: str, text: str, status: int) -> Outcome:
-        if method == INTERCEPT and ALREADY.search(text):
-            return Outcome(kind=OutcomeKind.PROCESSING, code="already_intercepted")
-        for pattern, stage in ((DELIVERED, Stage.DELIVERED), (NOT_PICKED_UP, Stage.LABEL_PRINTED)):
-            if method == INTERCEPT and pattern.search(text):
-                return Outcome(kind=OutcomeKind.REFUSED, code=code, evidence={"stage": stage.value})
+        told = refused_intercept(text, code, ALREADY, REASONS) if method == INTERCEPT else None
+        if told is not None:
+            return told
         if method == CANCEL and re.search(r"(已|不能|无法|不支持)", text):
             return Outcome(kind=OutcomeKind.REFUSED, code=code, evidence={"stage": Stage.HANDED_OVER.value})
         return self.outbound.unknown_code(method, code, http_status=status)
@@ -218,23 +212,13 @@ class ZtoPushes:
         self._secrets = secrets
 
     def verify(self, incoming: Incoming) -> tuple[News, ...]:
-        if len(incoming.body) > BODY_BYTES_MAX:
-            raise CallbackUnverified("too_large")
-        try:
-            form = parse_qs(incoming.body.decode(), keep_blank_values=True, max_num_fields=20)
-        except (UnicodeDecodeError, ValueError):
-            raise CallbackUnverified("malformed") from None
-        data, given = form.get("data", [""])[0], form.get("data_digest", [""])[0]
+        form = read_push_form(incoming.body)
+        data, given = form.get("data", ""), form.get("data_digest", "")
         expected = [digest(data, secret) for secret in self._secrets]
         if not data or not fits_any(given, expected):
             raise CallbackUnverified("sign_error")
-        try:
-            body = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            raise CallbackUnverified("malformed") from None
-        if not isinstance(body, dict):
-            raise CallbackUnverified("malformed")
-        event_id = f"zto:{hashlib.sha256(data.encode()).hexdigest()[:40]}"
+        body = read_push_text(data)
+        event_id = f"zto:{id_of_content(data.encode())}"
         stage = STAGES.get(str(body.get("action")), Stage.IN_TRANSIT)
         return (waybill_news(body.get("billCode"), event_id=event_id, stage=stage),)
 
