@@ -28,6 +28,11 @@ class Malformed(Exception):
         super().__init__(name)
         self.name = name
 
+    @property
+    def outcome(self) -> Outcome:
+        """What a call came to whose answer has such a field."""
+        return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{self.name}")
+
 
 def parse_object(raw: bytes | str) -> dict[str, Any] | None:
     """A JSON object; None for anything else."""
@@ -46,7 +51,7 @@ def read_answer(answer: dict[str, Any] | Outcome, reader: Callable[[dict[str, An
         return reader(answer)
     except Malformed as malformed:
         log.warning("malformed_answer", field=malformed.name)
-        return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{malformed.name}")
+        return malformed.outcome
 
 
 def refuse_if(condition: bool, name: str) -> None:  # noqa: FBT001  reads as a sentence

@@ -75,7 +75,7 @@ class GenericCarrier:
         try:
             return _read_tracking(answer, waybill_no)
         except Malformed as malformed:
-            return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{malformed.name}")
+            return malformed.outcome
 
 
 def _path(waybill_no: str, verb: str) -> str:

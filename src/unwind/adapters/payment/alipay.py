@@ -226,7 +226,7 @@ class Alipay:
         try:
             return _read_trade(said.body, trade_no)
         except Malformed as malformed:
-            return TradeOutcome(state=TradeState.UNKNOWN, code=f"malformed:{malformed.name}")
+            return doubtful_trade(malformed.outcome)
 
     async def probe(self) -> Probe:
         said = await self._client.call("alipay.trade.query", {"out_trade_no": PROBE_NUMBER})

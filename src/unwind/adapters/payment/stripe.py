@@ -201,7 +201,7 @@ class Stripe:
             read_same(said.body, "id", trade_no)
             intent = read_text(said.body, "payment_intent", required=False)
         except Malformed as malformed:
-            return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{malformed.name}")
+            return malformed.outcome
         return (
             {"payment_intent": intent} if intent else Outcome(kind=OutcomeKind.REFUSED, code="session_without_intent")
         )
@@ -220,7 +220,7 @@ class Stripe:
             try:
                 found, last_id = _search(said.body, call, target)
             except Malformed as malformed:
-                return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{malformed.name}")
+                return malformed.outcome
             if found is not None or not last_id:
                 return found or Outcome(kind=OutcomeKind.NOT_FOUND, code="not_listed")
             after = {"starting_after": last_id}
@@ -281,7 +281,7 @@ def _read_trade(found: Mapping[str, Any], trade_no: str, prefix: str) -> TradeOu
             case _:
                 return _read_session(found)
     except Malformed as malformed:
-        return TradeOutcome(state=TradeState.UNKNOWN, code=f"malformed:{malformed.name}")
+        return doubtful_trade(malformed.outcome)
 
 
 def _read_intent(found: Mapping[str, Any]) -> TradeOutcome:

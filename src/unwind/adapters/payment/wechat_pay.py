@@ -284,7 +284,7 @@ class WeChatPay:
         try:
             return _read_trade(said.body, trade_no)
         except Malformed as malformed:
-            return TradeOutcome(state=TradeState.UNKNOWN, code=f"malformed:{malformed.name}")
+            return doubtful_trade(malformed.outcome)
 
     async def refund_elsewhere(self, call: RefundCall, account: PayeeAccount) -> Outcome:
         """Only for a refund that WeChat itself calls abnormal. Nothing of `account` is kept, logged or answered."""
