@@ -446,6 +446,17 @@ async def test_the_previous_secret_still_verifies(bench: Bench) -> None:
     await without.close()
 
 
+async def test_an_empty_previous_secret_verifies_nothing(bench: Bench) -> None:
+    genuine = event(bench, "refund.updated", {**REFUND_OBJECT, "status": "succeeded"})
+    at = str(int(time.time()))
+    forged = replace(genuine, headers={"stripe-signature": f"t={at},v1={signature('', at, genuine.body)}"})
+    after: Any = bench.reconnect(previous_webhook_secret="")
+    with pytest.raises(CallbackUnverified, match="wrong"):
+        after.verifier.verify(forged)
+    assert after.verifier.verify(genuine)[0].kind == "refund.succeeded"
+    await after.close()
+
+
 async def test_the_sandbox_calls_in_what_happens(bench: Bench) -> None:
     await bench.gateway.refund(bench.call)
     [news] = await bench.wait_for_news(1)

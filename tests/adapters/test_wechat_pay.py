@@ -100,7 +100,7 @@ async def test_everything_well(bench: Bench) -> None:
         "received_by": "original",
         "final_at": "",
     }
-    assert "0403" not in repr(refunded)
+    assert "招商银行信用卡0403" not in repr(refunded)
     assert await gateway.query_refund(call) == refunded
     assert await gateway.refund(call) == refunded
     assert (await gateway.close_trade("T1")).state is TradeState.PAID

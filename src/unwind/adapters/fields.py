@@ -28,8 +28,13 @@ class Malformed(Exception):
         super().__init__(name)
         self.name = name
 
+    @property
+    def outcome(self) -> Outcome:
+        """What a call came to whose answer has such a field."""
+        return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{self.name}")
 
-def parse_object(raw: bytes) -> dict[str, Any] | None:
+
+def parse_object(raw: bytes | str) -> dict[str, Any] | None:
     """A JSON object; None for anything else."""
     try:
         found = orjson.loads(raw)
@@ -46,7 +51,7 @@ def read_answer(answer: dict[str, Any] | Outcome, reader: Callable[[dict[str, An
         return reader(answer)
     except Malformed as malformed:
         log.warning("malformed_answer", field=malformed.name)
-        return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{malformed.name}")
+        return malformed.outcome
 
 
 def refuse_if(condition: bool, name: str) -> None:  # noqa: FBT001  reads as a sentence
@@ -70,6 +75,14 @@ def read_text(body: Mapping[str, Any], name: str, *, required: bool = True) -> s
     if not isinstance(value, str) or len(value) > TEXT_LENGTH_MAX or (required and not value):
         raise Malformed(name)
     if not value.isprintable():  # control characters are in no number, and no database takes a NUL
+        raise Malformed(name)
+    return value
+
+
+def read_object(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An object within the object."""
+    value = body.get(name)
+    if not isinstance(value, dict):
         raise Malformed(name)
     return value
 

@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import httpx
 import structlog
@@ -151,9 +152,18 @@ class Outbound:
         alert = "" if http_status >= httpx.codes.INTERNAL_SERVER_ERROR else "answer_unverified"
         return self.trouble(what, OutcomeKind.UNKNOWN, f"unverified:{reason}", alert=alert, http_status=http_status)
 
+    def malformed(self, what: str, *, http_status: int) -> Outcome:
+        """An answer that cannot be read says nothing of what was done."""
+        return self.trouble(what, OutcomeKind.UNKNOWN, "malformed", http_status=http_status)
+
     def unknown_code(self, what: str, code: str, *, http_status: int) -> Outcome:
         """A code that no table of ours knows: in doubt, and somebody should look."""
         return self.trouble(what, OutcomeKind.UNKNOWN, code, alert="unknown_code", http_status=http_status)
+
+
+def number_in_path(number: str) -> str:
+    """A number as one path segment, whatever characters it has."""
+    return quote(number, safe="") if number.strip(".") else number.replace(".", "%2E")
 
 
 def code_of(given: object) -> str:

@@ -94,14 +94,16 @@ class Provider:
     """Where it has bills that we can read."""
 
 
-def probe_of(outcome: Outcome) -> Probe:
-    """What the answer to a question about something that does not exist says of the connection."""
-    match outcome:
+def probe_of(answer: object) -> Probe:
+    """What the answer to a question about something that does not exist says of the connection; one that could be read is a yes."""
+    if not isinstance(answer, Outcome):
+        return Probe(result=ProbeResult.OK)
+    match answer:
         case Outcome(kind=OutcomeKind.SUCCEEDED | OutcomeKind.NOT_FOUND | OutcomeKind.REFUSED | OutcomeKind.PROCESSING):
-            return Probe(result=ProbeResult.OK, code=outcome.code)
+            return Probe(result=ProbeResult.OK, code=answer.code)
         case Outcome(alert="answer_unverified"):
-            return Probe(result=ProbeResult.UNVERIFIED, code=outcome.code)
+            return Probe(result=ProbeResult.UNVERIFIED, code=answer.code)
         case Outcome(code=code) if code == "timeout" or code.startswith(("never_sent", "broken_off")):
             return Probe(result=ProbeResult.UNREACHABLE, code=code)
         case _:
-            return Probe(result=ProbeResult.REFUSED, code=outcome.code)
+            return Probe(result=ProbeResult.REFUSED, code=answer.code)

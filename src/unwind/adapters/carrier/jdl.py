@@ -15,6 +15,7 @@ import orjson
 from pydantic import Field, SecretStr
 
 from unwind.adapters.carrier.digests import hex_md5
+from unwind.adapters.carrier.refusal_texts import text_in
 from unwind.adapters.carrier.route_proof import BEIJING
 from unwind.adapters.fields import parse_object
 from unwind.adapters.outbound import Reply, code_of
@@ -147,15 +148,14 @@ class Jdl:
     def _read(self, reply: Reply) -> Outcome:
         body = parse_object(reply.body)
         if body is None or body.get("code") is None:
-            return self.outbound.trouble(PATH, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(PATH, http_status=reply.status)
         code = code_of(str(body["code"]))
         data = body.get("data")
         if code in OK_CODES and isinstance(data, dict):
             return self._of_result(data, reply.status)
         if code in ERROR_KINDS:
             return ERRORS.outcome(self.outbound, PATH, code, http_status=reply.status)
-        text = body.get("message")
-        return self._by_text(code, text if isinstance(text, str) else "", reply.status)
+        return self._by_text(code, text_in(body, "message"), reply.status)
 
     def _of_result(self, data: Mapping[str, Any], status: int) -> Outcome:
         match data.get("resultType"):
@@ -171,9 +171,7 @@ class Jdl:
                 }
                 return Outcome(kind=OutcomeKind.SUCCEEDED, code="result_1", evidence=evidence)
             case 2 | 3 as result:
-                text = data.get("message")
-                is_delivered = isinstance(text, str) and DELIVERED.search(text) is not None
-                stage = Stage.DELIVERED if is_delivered else Stage.IN_TRANSIT
+                stage = Stage.DELIVERED if DELIVERED.search(text_in(data, "message")) else Stage.IN_TRANSIT
                 return Outcome(kind=OutcomeKind.REFUSED, code=f"result_{result}", evidence={"stage": stage.value})
             case _:
                 return self.outbound.unknown_code(PATH, "resultType", http_status=status)

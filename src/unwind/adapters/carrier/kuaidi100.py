@@ -4,22 +4,30 @@ Sources: api.kuaidi100.com/document/dianzimiandanlanjiejiekouwendang; github kua
 (returned, refused, signed); the callback of the intercept itself has no published fields and only makes us look, or a person decide.
 """
 
-import hashlib
 import hmac
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 import orjson
 from pydantic import Field, SecretStr
 
 from unwind.adapters.carrier.digests import hex_md5
-from unwind.adapters.carrier.pushes import BODY_BYTES_MAX, waybill_news
+from unwind.adapters.carrier.pushes import id_of_content, read_push_form, read_push_text, waybill_news
+from unwind.adapters.carrier.refusal_texts import text_in
 from unwind.adapters.carrier.route_proof import beijing_time, recall_of_route, route_event, tracking_of
 from unwind.adapters.fields import parse_object
 from unwind.adapters.outbound import Outbound, Reply, code_of
-from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, probe_of
+from unwind.adapters.provider import (
+    Connected,
+    PartyKind,
+    Provider,
+    ProviderSettings,
+    Surroundings,
+    outbound_of,
+    probe_of,
+)
 from unwind.adapters.refusals import ErrorTable
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import Stage
@@ -92,9 +100,8 @@ class Kuaidi100:
     def __init__(self, settings: Kuaidi100Settings, around: Surroundings) -> None:
         self._settings = settings
         self._around = around
-        common = {"name": around.connection_id, "transport": around.transport, "rate_per_s": settings.rate_per_s}
-        self.outbound = Outbound(base_url=settings.base_url, **common)  # type: ignore[arg-type]
-        self.polling = Outbound(base_url=settings.poll_url, **common)  # type: ignore[arg-type]
+        self.outbound = outbound_of(settings, around)
+        self.polling = outbound_of(settings.model_copy(update={"base_url": settings.poll_url}), around)
 
     async def aclose(self) -> None:
         await self.outbound.aclose()
@@ -181,8 +188,7 @@ class Kuaidi100:
         return _tracking(waybill_no, answer)
 
     async def probe(self) -> Probe:
-        answer = await self.track("UNWINDPROBE00")
-        return probe_of(answer if isinstance(answer, Outcome) else Outcome(kind=OutcomeKind.SUCCEEDED))
+        return probe_of(await self.track("UNWINDPROBE00"))
 
     async def _post(self, outbound: Outbound, path: str, form: Mapping[str, str]) -> dict[str, Any] | Outcome:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -192,12 +198,11 @@ class Kuaidi100:
     def _object(self, path: str, reply: Reply) -> dict[str, Any] | Outcome:
         body = parse_object(reply.body)
         if body is None:
-            return self.outbound.trouble(path, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(path, http_status=reply.status)
         return body
 
     def _refusal(self, path: str, answer: Mapping[str, Any]) -> Outcome:
-        text = answer.get("message")
-        said = text if isinstance(text, str) else ""
+        said = text_in(answer, "message")
         if path == INTERCEPT_PATH and ALREADY.search(said):
             return Outcome(kind=OutcomeKind.PROCESSING, code="already_intercepted")
         if path == INTERCEPT_PATH and DELIVERED.search(said):
@@ -248,23 +253,12 @@ class Kuaidi100Pushes:
         self._salt = salt
 
     def verify(self, incoming: Incoming) -> tuple[News, ...]:
-        if len(incoming.body) > BODY_BYTES_MAX:
-            raise CallbackUnverified("too_large")
-        try:
-            form = parse_qs(incoming.body.decode(), keep_blank_values=True, max_num_fields=20)
-        except (UnicodeDecodeError, ValueError):
-            raise CallbackUnverified("malformed") from None
-        param, given = form.get("param", [""])[0], form.get("sign", [""])[0]
+        form = read_push_form(incoming.body)
+        param, given = form.get("param", ""), form.get("sign", "")
         expected = upper_md5(param + self._salt.get_secret_value())
         if not param or not hmac.compare_digest(expected.encode(), given.upper().encode()):
             raise CallbackUnverified("sign_error")
-        try:
-            body = orjson.loads(param)
-        except orjson.JSONDecodeError:
-            raise CallbackUnverified("malformed") from None
-        if not isinstance(body, dict):
-            raise CallbackUnverified("malformed")
-        return (_news(body, event_id=f"kd100:{hashlib.sha256(param.encode()).hexdigest()[:40]}"),)
+        return (_news(read_push_text(param), event_id=f"kd100:{id_of_content(param.encode())}"),)
 
 
 def _news(body: Mapping[str, Any], *, event_id: str) -> News:

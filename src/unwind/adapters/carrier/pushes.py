@@ -1,11 +1,17 @@
-"""Pushes of carriers that do not sign them: a secret in the path, the sender's address where it is known, and our own query afterwards."""
+"""Pushes of carriers: forms that carry a signed text; and where nothing is signed, a secret in the path and the sender's address where it is known.
 
+Our own query follows either.
+"""
+
+import hashlib
 import hmac
 from ipaddress import ip_address, ip_network
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import parse_qs
 
 from pydantic import Field, SecretStr
 
+from unwind.adapters.fields import parse_object
 from unwind.adapters.provider import ProviderSettings
 from unwind.domain.stage import Stage
 from unwind.ports.callback import CallbackUnverified, Incoming, News
@@ -41,6 +47,30 @@ class SecretPath:
         except ValueError:
             return False
         return any(address in network for network in self._networks)
+
+
+def read_push_form(raw: bytes) -> dict[str, str]:
+    """Fields of a push, the first of each name. Raises CallbackUnverified."""
+    if len(raw) > BODY_BYTES_MAX:
+        raise CallbackUnverified("too_large")
+    try:
+        form = parse_qs(raw.decode(), keep_blank_values=True, max_num_fields=20)
+    except (UnicodeDecodeError, ValueError):
+        raise CallbackUnverified("malformed") from None
+    return {name: values[0] for name, values in form.items()}
+
+
+def read_push_text(text: str) -> dict[str, Any]:
+    """The object that a form carries as text. Raises CallbackUnverified."""
+    body = parse_object(text)
+    if body is None:
+        raise CallbackUnverified("malformed")
+    return body
+
+
+def id_of_content(raw: bytes) -> str:
+    """Tells a repeat where a push has no number of its own."""
+    return hashlib.sha256(raw).hexdigest()[:40]
 
 
 def waybill_news(waybill_no: object, *, event_id: str, stage: Stage, kind: str = "parcel.moved") -> News:

@@ -1,8 +1,9 @@
 """What a route proves about a recall, for carriers that cannot be asked about the recall itself; and how routes are put together."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from unwind.domain.outcome import Outcome, OutcomeKind
@@ -60,6 +61,16 @@ def beijing_time(text: object) -> datetime | None:
         return datetime.strptime(text[:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING).astimezone(UTC)
     except ValueError:
         return None
+
+
+def timed_rows(
+    rows: Iterable[Any], name: str, read_time: Callable[[object], datetime | None] = beijing_time
+) -> Iterator[tuple[datetime, dict[str, Any]]]:
+    """The rows of a carrier's route that say in this field when they happened; others are left out."""
+    for row in rows:
+        at = read_time(row.get(name)) if isinstance(row, dict) else None
+        if at is not None:
+            yield at, row
 
 
 def new_waybill_in(text: object, *, own: str) -> str:

@@ -5,7 +5,6 @@ caller's: doubt is cleared by the route, and "already intercepted" is a yes. Pus
 query of ours stand in for a signature.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -15,8 +14,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from unwind.adapters.carrier.digests import base64_md5
-from unwind.adapters.carrier.pushes import SecretPath, SecretPathSettings, waybill_news
-from unwind.adapters.carrier.route_proof import beijing_time, new_waybill_in, recall_of_route, route_event, tracking_of
+from unwind.adapters.carrier.pushes import SecretPath, SecretPathSettings, id_of_content, waybill_news
+from unwind.adapters.carrier.refusal_texts import refused_intercept, text_in
+from unwind.adapters.carrier.route_proof import new_waybill_in, recall_of_route, route_event, timed_rows, tracking_of
+from unwind.adapters.fields import parse_object
 from unwind.adapters.outbound import Reply, code_of
 from unwind.adapters.provider import Connected, PartyKind, Provider, Surroundings, outbound_of, probe_of
 from unwind.adapters.refusals import ErrorTable
@@ -53,6 +54,7 @@ ALREADY = re.compile(r"(已|重复).{0,6}(拦截|截单|退回|受理|下发)")
 DELIVERED = re.compile(r"已.{0,4}(签收|妥投)")
 CANNOT = re.compile(r"(不支持|无法|不能).{0,6}(拦截|截单|退回)")
 NOT_PICKED_UP = re.compile(r"(未|没有).{0,4}(揽收|收件|揽件)")
+REASONS = ((DELIVERED, Stage.DELIVERED), (NOT_PICKED_UP, Stage.LABEL_PRINTED), (CANNOT, Stage.UNKNOWN))
 NO_SUCH = re.compile(r"(不存在|未找到|查无)")
 STAGES: Mapping[str, Stage] = {
     **dict.fromkeys(("50", "54", "43", "700"), Stage.HANDED_OVER),
@@ -161,8 +163,7 @@ class Sf:
         return _tracking(waybill_no, routes)
 
     async def probe(self) -> Probe:
-        answer = await self.track("SF0000000000000")
-        return probe_of(answer if isinstance(answer, Outcome) else Outcome(kind=OutcomeKind.SUCCEEDED))
+        return probe_of(await self.track("SF0000000000000"))
 
     async def _call(self, service: str, message: Mapping[str, Any]) -> dict[str, Any] | Outcome:
         """The inner `msgData` of a yes, or what else it came to."""
@@ -188,28 +189,24 @@ class Sf:
     def _read(self, service: str, reply: Reply) -> dict[str, Any] | Outcome:
         envelope = _object(reply.body)
         if envelope is None or not isinstance(envelope.get("apiResultCode"), str):
-            return self.outbound.trouble(service, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(service, http_status=reply.status)
         if envelope["apiResultCode"] != GATEWAY_OK:
             return self._refusal(service, code_of(envelope["apiResultCode"]), "", reply.status)
         inner = _object(envelope.get("apiResultData"))
         if inner is None:
-            return self.outbound.trouble(service, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(service, http_status=reply.status)
         if inner.get("success") is True or inner.get("success") == "true":
             return _object(inner.get("msgData")) or {}
-        text = inner.get("errorMsg")
         code = code_of(str(inner.get("errorCode")))
-        return self._refusal(service, code, text if isinstance(text, str) else "", reply.status)
+        return self._refusal(service, code, text_in(inner, "errorMsg"), reply.status)
 
     def _refusal(self, service: str, code: str, text: str, status: int) -> Outcome:
         """`text` is read and not kept: it is for people, and may name one."""
         if code in ERROR_KINDS:
             return ERRORS.outcome(self.outbound, service, code, http_status=status)
-        if service == INTERCEPT and ALREADY.search(text):
-            return Outcome(kind=OutcomeKind.PROCESSING, code="already_intercepted")
-        reasons = ((DELIVERED, Stage.DELIVERED), (NOT_PICKED_UP, Stage.LABEL_PRINTED), (CANNOT, Stage.UNKNOWN))
-        for pattern, stage in reasons:
-            if service == INTERCEPT and pattern.search(text):
-                return Outcome(kind=OutcomeKind.REFUSED, code=code, evidence={"stage": stage.value})
+        told = refused_intercept(text, code, ALREADY, REASONS) if service == INTERCEPT else None
+        if told is not None:
+            return told
         if service == CANCEL and re.search(r"已.{0,4}(揽收|收件|签收)", text):
             return Outcome(kind=OutcomeKind.REFUSED, code=code, evidence={"stage": Stage.HANDED_OVER.value})
         if service == CANCEL and re.search(r"已.{0,2}取消", text):
@@ -221,10 +218,7 @@ class Sf:
 
 def _tracking(waybill_no: str, routes: list[Any]) -> Tracking:
     events, return_no = [], ""
-    for route in routes:
-        at = beijing_time(route.get("acceptTime")) if isinstance(route, dict) else None
-        if at is None:
-            continue
+    for at, route in timed_rows(routes, "acceptTime"):
         op_code = str(route.get("opCode"))
         events.append(route_event(at, STAGES.get(op_code, Stage.IN_TRANSIT), route.get("acceptAddress")))
         if op_code in WITH_NEW_NUMBER:
@@ -234,15 +228,9 @@ def _tracking(waybill_no: str, routes: list[Any]) -> Tracking:
 
 def _object(given: object) -> dict[str, Any] | None:
     """A JSON object, which arrives as text or as itself."""
-    if isinstance(given, dict):
-        return given
-    if not isinstance(given, str | bytes):
-        return None
-    try:
-        found = orjson.loads(given)
-    except orjson.JSONDecodeError:
-        return None
-    return found if isinstance(found, dict) else None
+    if isinstance(given, str | bytes):
+        return parse_object(given)
+    return given if isinstance(given, dict) else None
 
 
 def _minor(yuan: object) -> int | None:
@@ -273,7 +261,7 @@ class SfPushes(SecretPath):
         return tuple(
             waybill_news(
                 route.get("mailno"),
-                event_id=f"sf:{route.get('id') or hashlib.sha256(orjson.dumps(route)).hexdigest()[:40]}",
+                event_id=f"sf:{route.get('id') or id_of_content(orjson.dumps(route))}",
                 stage=STAGES.get(str(route.get("opCode")), Stage.IN_TRANSIT),
             )
             for route in routes

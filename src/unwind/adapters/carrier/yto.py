@@ -11,7 +11,8 @@ import orjson
 from pydantic import Field, SecretStr
 
 from unwind.adapters.carrier.digests import base64_md5
-from unwind.adapters.carrier.route_proof import beijing_time, new_waybill_in, recall_of_route, route_event, tracking_of
+from unwind.adapters.carrier.refusal_texts import refused_intercept, text_in
+from unwind.adapters.carrier.route_proof import new_waybill_in, recall_of_route, route_event, timed_rows, tracking_of
 from unwind.adapters.outbound import Reply, code_of
 from unwind.adapters.provider import (
     Connected,
@@ -42,6 +43,7 @@ ALREADY = re.compile(r"(已|重复).{0,6}(拦截|上报|退回)")
 DELIVERED = re.compile(r"已.{0,4}签收")
 CANNOT = re.compile(r"(不支持|无法|不能).{0,6}(拦截|截单|退回)")
 NOT_PICKED_UP = re.compile(r"(未|没有).{0,4}(揽收|收件)")
+REASONS = ((DELIVERED, Stage.DELIVERED), (NOT_PICKED_UP, Stage.LABEL_PRINTED), (CANNOT, Stage.UNKNOWN))
 STAGES: Mapping[str, Stage] = {
     "GOT": Stage.HANDED_OVER,
     "ARRIVAL": Stage.IN_TRANSIT,
@@ -98,10 +100,7 @@ class Yto:
         if not isinstance(rows, list) or not rows:
             return Outcome(kind=OutcomeKind.NOT_FOUND, code="no_route")
         events, return_no = [], ""
-        for row in rows:
-            at = beijing_time(row.get("upload_Time")) if isinstance(row, dict) else None
-            if at is None:
-                continue
+        for at, row in timed_rows(rows, "upload_Time"):
             stage = STAGES.get(str(row.get("infoContent")), Stage.IN_TRANSIT)
             events.append(route_event(at, stage, row.get("city")))
             if stage in {Stage.RETURNING, Stage.RETURNED}:
@@ -109,8 +108,7 @@ class Yto:
         return tracking_of(waybill_no, events, return_waybill_no=return_no)
 
     async def probe(self) -> Probe:
-        answer = await self.track("YT0000000000000")
-        return probe_of(answer if isinstance(answer, Outcome) else Outcome(kind=OutcomeKind.SUCCEEDED))
+        return probe_of(await self.track("YT0000000000000"))
 
     async def _call(self, method: str, message: Mapping[str, Any]) -> dict[str, Any] | Outcome:
         settings = self._settings
@@ -135,23 +133,15 @@ class Yto:
         if isinstance(body, list) and method == TRACK:
             return {"data": body}
         if not isinstance(body, dict) or body.get("statusCode") is None:
-            return self.outbound.trouble(method, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(method, http_status=reply.status)
         code = code_of(str(body["statusCode"]))
         if code == "0":
             return body
         if code in ERROR_KINDS:
             return ERRORS.outcome(self.outbound, method, code, http_status=reply.status)
-        text = body.get("statusMessage")
-        return self._by_text(method, code, text if isinstance(text, str) else "", reply.status)
-
-    def _by_text(self, method: str, code: str, text: str, status: int) -> Outcome:
-        if method == INTERCEPT and ALREADY.search(text):
-            return Outcome(kind=OutcomeKind.PROCESSING, code="already_intercepted")
-        reasons = ((DELIVERED, Stage.DELIVERED), (NOT_PICKED_UP, Stage.LABEL_PRINTED), (CANNOT, Stage.UNKNOWN))
-        for pattern, stage in reasons:
-            if method == INTERCEPT and pattern.search(text):
-                return Outcome(kind=OutcomeKind.REFUSED, code=code, evidence={"stage": stage.value})
-        return self.outbound.unknown_code(method, code, http_status=status)
+        text = text_in(body, "statusMessage")
+        told = refused_intercept(text, code, ALREADY, REASONS) if method == INTERCEPT else None
+        return told or self.outbound.unknown_code(method, code, http_status=reply.status)
 
 
 def connect(settings: YtoSettings, around: Surroundings) -> Connected:

@@ -3,20 +3,18 @@
 Source: github YangLiCon/docs, tepbridge/logistics/zto. The state of an intercept has no published list of codes: it is told by its name.
 """
 
-import hashlib
-import hmac
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import parse_qs
 
 import orjson
 from pydantic import Field, SecretStr
 
 from unwind.adapters.carrier.digests import base64_md5
-from unwind.adapters.carrier.pushes import BODY_BYTES_MAX, waybill_news
-from unwind.adapters.carrier.route_proof import beijing_time, route_event, tracking_of
+from unwind.adapters.carrier.pushes import id_of_content, read_push_form, read_push_text, waybill_news
+from unwind.adapters.carrier.refusal_texts import refused_intercept, text_in
+from unwind.adapters.carrier.route_proof import beijing_time, route_event, timed_rows, tracking_of
 from unwind.adapters.fields import parse_object
 from unwind.adapters.outbound import Reply, code_of
 from unwind.adapters.provider import (
@@ -29,6 +27,7 @@ from unwind.adapters.provider import (
     probe_of,
 )
 from unwind.adapters.refusals import ErrorTable
+from unwind.adapters.shared_secrets import accepted_secrets, fits_any
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import Stage
 from unwind.ports.callback import CallbackAnswer, CallbackUnverified, Incoming, News
@@ -63,6 +62,7 @@ ERRORS = ErrorTable(kinds=ERROR_KINDS, alerts=dict.fromkeys(CONFIGURATION, "conf
 ALREADY = re.compile(r"(已|重复).{0,6}(拦截|发起|存在)")
 DELIVERED = re.compile(r"已.{0,4}签收")
 NOT_PICKED_UP = re.compile(r"(未|没有).{0,4}(揽收|收件)")
+REASONS = ((DELIVERED, Stage.DELIVERED), (NOT_PICKED_UP, Stage.LABEL_PRINTED))
 STAGES: Mapping[str, Stage] = {
     "GOT": Stage.HANDED_OVER,
     "DEPARTURE": Stage.IN_TRANSIT,
@@ -149,18 +149,14 @@ class Zto:
         if not isinstance(rows, list) or not rows:
             return Outcome(kind=OutcomeKind.NOT_FOUND, code="no_route")
         events, return_no = [], ""
-        for row in rows:
-            at = _time(row.get("scanDate")) if isinstance(row, dict) else None
-            if at is None:
-                continue
+        for at, row in timed_rows(rows, "scanDate", _time):
             stage = STAGES.get(str(row.get("scanType")), Stage.IN_TRANSIT)
             events.append(route_event(at, stage, row.get("scanSite")))
             return_no = str(row.get("returnBillCode") or return_no)
         return tracking_of(waybill_no, events, return_waybill_no=return_no[:64])
 
     async def probe(self) -> Probe:
-        answer = await self.track("00000000000000")
-        return probe_of(answer if isinstance(answer, Outcome) else Outcome(kind=OutcomeKind.SUCCEEDED))
+        return probe_of(await self.track("00000000000000"))
 
     async def _call(self, method: str, message: Mapping[str, Any]) -> dict[str, Any] | Outcome:
         body = orjson.dumps(message).decode()
@@ -175,22 +171,19 @@ class Zto:
     def _read(self, method: str, reply: Reply) -> dict[str, Any] | Outcome:
         body = parse_object(reply.body)
         if body is None or not isinstance(body.get("status"), bool):
-            return self.outbound.trouble(method, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(method, http_status=reply.status)
         code = code_of(str(body.get("statusCode")))
         if body["status"] and code in OK_CODES:
             found = body.get("result", body.get("data"))
             return {"items": found} if isinstance(found, list) else found if isinstance(found, dict) else {}
         if code in ERROR_KINDS:
             return ERRORS.outcome(self.outbound, method, code, http_status=reply.status)
-        text = body.get("message")
-        return self._by_text(method, code, text if isinstance(text, str) else "", reply.status)
+        return self._by_text(method, code, text_in(body, "message"), reply.status)
 
     def _by_text(self, method: str, code: str, text: str, status: int) -> Outcome:
-        if method == INTERCEPT and ALREADY.search(text):
-            return Outcome(kind=OutcomeKind.PROCESSING, code="already_intercepted")
-        for pattern, stage in ((DELIVERED, Stage.DELIVERED), (NOT_PICKED_UP, Stage.LABEL_PRINTED)):
-            if method == INTERCEPT and pattern.search(text):
-                return Outcome(kind=OutcomeKind.REFUSED, code=code, evidence={"stage": stage.value})
+        told = refused_intercept(text, code, ALREADY, REASONS) if method == INTERCEPT else None
+        if told is not None:
+            return told
         if method == CANCEL and re.search(r"(已|不能|无法|不支持)", text):
             return Outcome(kind=OutcomeKind.REFUSED, code=code, evidence={"stage": Stage.HANDED_OVER.value})
         return self.outbound.unknown_code(method, code, http_status=status)
@@ -214,31 +207,20 @@ class ZtoPushes:
         self._secrets = secrets
 
     def verify(self, incoming: Incoming) -> tuple[News, ...]:
-        if len(incoming.body) > BODY_BYTES_MAX:
-            raise CallbackUnverified("too_large")
-        try:
-            form = parse_qs(incoming.body.decode(), keep_blank_values=True, max_num_fields=20)
-        except (UnicodeDecodeError, ValueError):
-            raise CallbackUnverified("malformed") from None
-        data, given = form.get("data", [""])[0], form.get("data_digest", [""])[0]
+        form = read_push_form(incoming.body)
+        data, given = form.get("data", ""), form.get("data_digest", "")
         expected = [digest(data, secret) for secret in self._secrets]
-        if not data or not any([hmac.compare_digest(one.encode(), given.encode()) for one in expected]):  # noqa: C419 - compare every one
+        if not data or not fits_any(given, expected):
             raise CallbackUnverified("sign_error")
-        try:
-            body = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            raise CallbackUnverified("malformed") from None
-        if not isinstance(body, dict):
-            raise CallbackUnverified("malformed")
-        event_id = f"zto:{hashlib.sha256(data.encode()).hexdigest()[:40]}"
+        body = read_push_text(data)
+        event_id = f"zto:{id_of_content(data.encode())}"
         stage = STAGES.get(str(body.get("action")), Stage.IN_TRANSIT)
         return (waybill_news(body.get("billCode"), event_id=event_id, stage=stage),)
 
 
 def connect(settings: ZtoSettings, around: Surroundings) -> Connected:
     party = Zto(settings, around)
-    secrets = [settings.app_secret, *([settings.previous_secret] if settings.previous_secret else [])]
-    verifier = ZtoPushes([secret.get_secret_value() for secret in secrets])
+    verifier = ZtoPushes(accepted_secrets(settings.app_secret, settings.previous_secret))
     return Connected(party=party, close=party.outbound.aclose, probe=party.probe, verifier=verifier)
 
 

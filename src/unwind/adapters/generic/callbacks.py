@@ -6,9 +6,15 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-import orjson
-
-from unwind.adapters.fields import Malformed, read_amount, read_currency, read_instant, read_text
+from unwind.adapters.fields import (
+    Malformed,
+    parse_object,
+    read_amount,
+    read_currency,
+    read_instant,
+    read_object,
+    read_text,
+)
 from unwind.adapters.generic.signing import SignatureInvalid, verify_headers
 from unwind.ports.callback import CallbackAnswer, CallbackUnverified, Incoming, News
 
@@ -82,21 +88,21 @@ def verify_callback(secrets: Sequence[str], headers: Mapping[str, str], raw_body
     except SignatureInvalid as invalid:
         raise CallbackRefused("expired" if invalid.reason == "expired" else "sign_error") from None
     try:
-        return _read_event(orjson.loads(raw_body), nonce)
-    except (orjson.JSONDecodeError, Malformed):
+        return _read_event(parse_object(raw_body), nonce)
+    except Malformed:
         raise CallbackRefused("malformed") from None
 
 
-def _read_event(body: Any, nonce: str) -> CallbackEvent:
-    if not isinstance(body, dict):
+def _read_event(body: Mapping[str, Any] | None, nonce: str) -> CallbackEvent:
+    if body is None:
         raise Malformed("body")
     event_type = read_text(body, "type")
     if event_type not in FIELDS:
         raise CallbackRefused("unknown_type")
-    data = body.get("data")
+    data = read_object(body, "data")
     created_at = read_instant(body, "created_at")
-    if not isinstance(data, dict) or created_at is None:
-        raise Malformed("data")
+    if created_at is None:
+        raise Malformed("created_at")
     return CallbackEvent(
         event_id=read_text(body, "event_id"),
         type=event_type,

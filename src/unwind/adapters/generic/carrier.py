@@ -15,7 +15,8 @@ from unwind.adapters.fields import (
     read_text,
     refuse_if,
 )
-from unwind.adapters.generic.client import SignedClient, number_in_path
+from unwind.adapters.generic.client import SignedClient
+from unwind.adapters.outbound import number_in_path
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import Stage
 from unwind.ports.carrier import ParcelCall, RouteEvent, Tracking
@@ -74,7 +75,7 @@ class GenericCarrier:
         try:
             return _read_tracking(answer, waybill_no)
         except Malformed as malformed:
-            return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{malformed.name}")
+            return malformed.outcome
 
 
 def _path(waybill_no: str, verb: str) -> str:

@@ -7,7 +7,6 @@ number decides.
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 import httpx
 import orjson
@@ -92,7 +91,7 @@ class SignedClient:
             )
         body = parse_object(reply.body)
         if body is None:
-            return self._outbound.trouble(path, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self._outbound.malformed(path, http_status=reply.status)
         if reply.status == httpx.codes.OK:
             return body
         return self._refusal(path, reply, body, not_found)
@@ -112,8 +111,3 @@ class SignedClient:
             alert="refused_by_contract" if code in ALERTING else "",
             http_status=reply.status,
         )
-
-
-def number_in_path(number: str) -> str:
-    """A number as one path segment, whatever characters it has."""
-    return quote(number, safe="") if number.strip(".") else number.replace(".", "%2E")

@@ -22,7 +22,7 @@ from unwind.adapters.provider import (
     nothing_to_probe,
     probe_of,
 )
-from unwind.domain.outcome import Outcome, OutcomeKind
+from unwind.domain.outcome import OutcomeKind
 from unwind.ports.probe import Probe
 
 PROBE_NUMBER = "UNWIND-PROBE"
@@ -57,8 +57,7 @@ def _provider(
             """A question about a number that does not exist; a signed 404 is as good as any answer."""
             if not probe_path:
                 return await nothing_to_probe()
-            answer = await client.call(probe_path, _PROBE_BODY, not_found=OutcomeKind.NOT_FOUND)
-            return probe_of(answer if isinstance(answer, Outcome) else Outcome(kind=OutcomeKind.SUCCEEDED))
+            return probe_of(await client.call(probe_path, _PROBE_BODY, not_found=OutcomeKind.NOT_FOUND))
 
         return Connected(
             party=build(client),

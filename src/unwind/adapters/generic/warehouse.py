@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from unwind.adapters.fields import read_answer, read_choice, read_text, refuse_if
-from unwind.adapters.generic.client import SignedClient, number_in_path
+from unwind.adapters.generic.client import SignedClient
+from unwind.adapters.outbound import number_in_path
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import Stage
 from unwind.ports.warehouse import HoldCall

@@ -136,7 +136,7 @@ class AliyunSms:
     def _read(self, reply: Reply) -> Outcome:
         body = parse_object(reply.body)
         if body is None:
-            return self.outbound.trouble("SendSms", OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed("SendSms", http_status=reply.status)
         return read_answer(body, lambda found: self._judge(found, reply.status))
 
     def _judge(self, body: dict[str, Any], status: int) -> Outcome:

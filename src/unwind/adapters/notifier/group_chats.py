@@ -155,7 +155,7 @@ class GroupChat:
     def _read(self, reply: Reply) -> Outcome:
         given = (parse_object(reply.body) or {}).get(self._robot.code_field)
         if not isinstance(given, int):
-            return self.outbound.trouble("robot", OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed("robot", http_status=reply.status)
         if given == 0:
             return Outcome(kind=OutcomeKind.SUCCEEDED, code="0")
         return self._robot.errors.outcome(self.outbound, "robot", str(given), http_status=reply.status)

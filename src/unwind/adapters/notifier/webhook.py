@@ -14,6 +14,7 @@ import orjson
 from pydantic import Field, SecretStr
 
 from unwind.adapters.provider import Connected, PartyKind, Provider, ProviderSettings, Surroundings, outbound_of
+from unwind.adapters.shared_secrets import accepted_secrets
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.ports.notifier import MessageCall
 
@@ -42,8 +43,7 @@ class Webhook:
     resend_is_safe = True
 
     def __init__(self, settings: WebhookSettings, around: Surroundings) -> None:
-        secrets = [settings.secret, *([settings.previous_secret] if settings.previous_secret else [])]
-        self._keys = [key_of(secret.get_secret_value()) for secret in secrets]
+        self._keys = [key_of(secret) for secret in accepted_secrets(settings.secret, settings.previous_secret)]
         self._clock = around.clock
         self.outbound = outbound_of(settings, around)
 

@@ -129,7 +129,7 @@ class WechatSubscribe:
     def _judge(self, reply: Reply, what: str) -> dict[str, Any] | Outcome:
         body = parse_object(reply.body)
         if body is None:
-            return self.outbound.trouble(what, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(what, http_status=reply.status)
         code = str(body.get("errcode", 0))
         if code == "0":
             return body
@@ -140,8 +140,7 @@ def connect(settings: WechatSubscribeSettings, around: Surroundings) -> Connecte
     party = WechatSubscribe(settings, around)
 
     async def probe() -> Probe:
-        token = await party.token()
-        return probe_of(token if isinstance(token, Outcome) else Outcome(kind=OutcomeKind.SUCCEEDED))
+        return probe_of(await party.token())
 
     return Connected(party=party, close=party.outbound.aclose, probe=probe, channel=settings.channel)
 

@@ -131,7 +131,7 @@ class AlipayClient:
             node = read_answer_node(self.keys, reply.body, method)
         except AnswerInvalid as invalid:
             if invalid.reason == "malformed":
-                return self.outbound.trouble(method, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+                return self.outbound.malformed(method, http_status=reply.status)
             said = _said(invalid.node, None)
             if invalid.reason == "missing" and ERRORS.alerts.get(said.code) == CONFIGURATION:
                 return self.refused(method, said)  # unsigned, and all it says is "check your settings"
@@ -226,7 +226,7 @@ class Alipay:
         try:
             return _read_trade(said.body, trade_no)
         except Malformed as malformed:
-            return TradeOutcome(state=TradeState.UNKNOWN, code=f"malformed:{malformed.name}")
+            return doubtful_trade(malformed.outcome)
 
     async def probe(self) -> Probe:
         said = await self._client.call("alipay.trade.query", {"out_trade_no": PROBE_NUMBER})

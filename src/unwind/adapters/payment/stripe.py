@@ -13,7 +13,16 @@ from typing import Annotated, Any
 
 from pydantic import Field, SecretStr
 
-from unwind.adapters.fields import Malformed, read_amount, read_answer, read_choice, read_same, read_text, refuse_if
+from unwind.adapters.fields import (
+    Malformed,
+    read_amount,
+    read_answer,
+    read_choice,
+    read_object,
+    read_same,
+    read_text,
+    refuse_if,
+)
 from unwind.adapters.payment.refusals import CONTRADICTION, doubtful_trade, no_answer_about_refund
 from unwind.adapters.payment.stripe_callbacks import METADATA_KEY, StripeWebhooks
 from unwind.adapters.payment.stripe_client import ERRORS, Said, StripeCalls
@@ -27,6 +36,7 @@ from unwind.adapters.provider import (
     probe_of,
 )
 from unwind.adapters.refusals import CONFIGURATION, CONFIGURATION_RETRY_S
+from unwind.adapters.shared_secrets import accepted_secrets
 from unwind.domain.outcome import Outcome, OutcomeKind, TradeOutcome, TradeState
 from unwind.ports.payment import RefundCall
 from unwind.ports.probe import Probe
@@ -191,7 +201,7 @@ class Stripe:
             read_same(said.body, "id", trade_no)
             intent = read_text(said.body, "payment_intent", required=False)
         except Malformed as malformed:
-            return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{malformed.name}")
+            return malformed.outcome
         return (
             {"payment_intent": intent} if intent else Outcome(kind=OutcomeKind.REFUSED, code="session_without_intent")
         )
@@ -210,7 +220,7 @@ class Stripe:
             try:
                 found, last_id = _search(said.body, call, target)
             except Malformed as malformed:
-                return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{malformed.name}")
+                return malformed.outcome
             if found is not None or not last_id:
                 return found or Outcome(kind=OutcomeKind.NOT_FOUND, code="not_listed")
             after = {"starting_after": last_id}
@@ -242,10 +252,7 @@ def _search(body: Mapping[str, Any], call: RefundCall, target: Mapping[str, str]
 def _read_refund(found: Mapping[str, Any], call: RefundCall, target: Mapping[str, str]) -> Outcome:
     for name, value in target.items():
         read_same(found, name, value)
-    metadata = found.get("metadata")
-    if not isinstance(metadata, dict):
-        raise Malformed("metadata")
-    read_same(metadata, METADATA_KEY, call.refund_no)
+    read_same(read_object(found, "metadata"), METADATA_KEY, call.refund_no)
     refuse_if(read_text(found, "currency").upper() != call.currency, "currency")
     amount_minor = read_amount(found, "amount", least_minor=1)
     refuse_if(amount_minor > call.captured_minor, "amount")
@@ -274,7 +281,7 @@ def _read_trade(found: Mapping[str, Any], trade_no: str, prefix: str) -> TradeOu
             case _:
                 return _read_session(found)
     except Malformed as malformed:
-        return TradeOutcome(state=TradeState.UNKNOWN, code=f"malformed:{malformed.name}")
+        return doubtful_trade(malformed.outcome)
 
 
 def _read_intent(found: Mapping[str, Any]) -> TradeOutcome:
@@ -313,9 +320,7 @@ def _connect(settings: StripeSettings, around: Surroundings) -> Connected:
         secret_key=settings.secret_key.get_secret_value(), base_url=settings.base_url, outbound=outbound
     )
     gateway = Stripe(calls, settings, around)
-    previous = settings.previous_webhook_secret
-    secrets = [settings.webhook_secret.get_secret_value()]
-    secrets += [previous.get_secret_value()] if previous is not None else []
+    secrets = accepted_secrets(settings.webhook_secret, settings.previous_webhook_secret)
     verifier = StripeWebhooks(secrets, around.clock)
     return Connected(party=gateway, close=outbound.aclose, probe=gateway.probe, verifier=verifier)
 

@@ -9,9 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from unwind.adapters.fields import Malformed, read_amount, read_text
+from unwind.adapters.fields import Malformed, parse_object, read_amount, read_object, read_text
 from unwind.ports.callback import CallbackAnswer, CallbackUnverified, Incoming, News
 
 BODY_BYTES_MAX = 256_000
@@ -39,7 +37,7 @@ class StripeWebhooks:
         verify_signature(self._secrets, incoming.headers.get("stripe-signature", ""), incoming.body, self._clock())
         try:
             return (_read(incoming.body),)
-        except (Malformed, orjson.JSONDecodeError):
+        except Malformed:
             raise CallbackUnverified("malformed") from None
 
 
@@ -62,13 +60,15 @@ def verify_signature(secrets: Sequence[str], header: str, body: bytes, now: floa
 
 
 def _read(raw: bytes) -> News:
-    event = _object(orjson.loads(raw))
+    event = parse_object(raw)
+    if event is None:
+        raise Malformed("body")
     event_id, event_type = read_text(event, "id"), read_text(event, "type")
-    data = _object(event.get("data"))
+    data = read_object(event, "data")
     if event_type in REFUND_EVENTS:
-        kind, found = _read_refund(_object(data.get("object")), data.get("previous_attributes"), event_type)
+        kind, found = _read_refund(read_object(data, "object"), data.get("previous_attributes"), event_type)
     elif event_type in PAID_EVENTS:
-        kind, found = _read_payment(_object(data.get("object")), event_type)
+        kind, found = _read_payment(read_object(data, "object"), event_type)
     else:
         kind, found = "nothing", {}
     return News(event_id=event_id, kind=kind, data=found)
@@ -106,9 +106,3 @@ def _read_payment(paid: Mapping[str, Any], event_type: str) -> tuple[str, Mappin
         "amount_minor": read_amount(paid, amount, least_minor=1),
         "currency": read_text(paid, "currency").upper(),
     }
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise Malformed("object")
-    return value

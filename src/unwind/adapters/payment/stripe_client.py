@@ -130,7 +130,7 @@ class StripeCalls:
             return self.outbound.trouble(what, OutcomeKind.UNKNOWN, "malformed")
         body = response.data
         if not isinstance(body, dict):
-            return self.outbound.trouble(what, OutcomeKind.UNKNOWN, "malformed", http_status=response.code)
+            return self.outbound.malformed(what, http_status=response.code)
         return Said(status=response.code, body=body)
 
     def refused(self, what: str, said: Said) -> Outcome:

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_
 from unwind.adapters.fields import Malformed, read_same, read_text, refuse_if
 from unwind.adapters.outbound import Reply, code_of
 from unwind.adapters.payment.bills import read_unionpay
-from unwind.adapters.payment.refusals import not_in
+from unwind.adapters.payment.refusals import doubtful_trade, not_in
 from unwind.adapters.payment.unionpay_callbacks import UnionPayNotices
 from unwind.adapters.payment.unionpay_codes import (
     CURRENCY,
@@ -227,7 +227,7 @@ class UnionPay:
             read_same(found, "origQryId", payment)
             reference = read_text(found, "queryId")
         except Malformed as malformed:
-            return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{malformed.name}")
+            return malformed.outcome
         evidence: dict[str, str | int] = {"txn_type": txn_type}
         return Outcome(
             kind=OutcomeKind.PROCESSING,
@@ -249,7 +249,7 @@ class UnionPay:
         try:
             return self._read_refund(found, call)
         except Malformed as malformed:
-            return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{malformed.name}")
+            return malformed.outcome
 
     async def close_trade(self, trade_no: str) -> TradeOutcome:
         """There is nothing to close with. Unpaid: the order ends by the payTimeout it was made with."""
@@ -258,11 +258,11 @@ class UnionPay:
     async def query_trade(self, trade_no: str) -> TradeOutcome:
         found = await self._ask_for_payment(trade_no)
         if isinstance(found, Outcome):
-            return TradeOutcome(state=TradeState.UNKNOWN, code=found.code)
+            return doubtful_trade(found)
         try:
             return _read_trade(found)
         except Malformed as malformed:
-            return TradeOutcome(state=TradeState.UNKNOWN, code=f"malformed:{malformed.name}")
+            return doubtful_trade(malformed.outcome)
 
     async def probe(self) -> Probe:
         found = await self._client.call(QUERY_PATH, Number(PROBE_ORDER, PROBE_TIME), what="probe", txn_type=QUERY_TYPE)
@@ -293,7 +293,7 @@ class UnionPay:
             if trade.state is TradeState.PAID:
                 return read_text(found, "queryId")
         except Malformed as malformed:
-            return Outcome(kind=OutcomeKind.UNKNOWN, code=f"malformed:{malformed.name}")
+            return malformed.outcome
         if trade.state is TradeState.UNKNOWN:
             return self._client.refused("query_trade", trade.code, found)
         return Outcome(kind=OutcomeKind.REFUSED, code=f"payment_{trade.state.value}", evidence={"code": trade.code})

@@ -9,7 +9,6 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import orjson
 from cryptography.hazmat.primitives import hashes
@@ -18,15 +17,17 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from unwind.adapters.fields import (
     Malformed,
+    parse_object,
     read_amount,
     read_answer,
     read_choice,
     read_instant,
+    read_object,
     read_same,
     read_text,
     refuse_if,
 )
-from unwind.adapters.outbound import Reply, code_of
+from unwind.adapters.outbound import Reply, code_of, number_in_path
 from unwind.adapters.payment.bills import read_wechat
 from unwind.adapters.payment.keys import PrivateKeyText, PublicKeyText, load_private_key, load_public_key
 from unwind.adapters.payment.refusals import doubtful_trade, no_answer_about_refund
@@ -42,6 +43,7 @@ from unwind.adapters.provider import (
     probe_of,
 )
 from unwind.adapters.refusals import CONFIGURATION, ErrorTable
+from unwind.adapters.shared_secrets import accepted_secrets
 from unwind.domain.outcome import Outcome, OutcomeKind, TradeOutcome, TradeState
 from unwind.ports.payment import PayeeAccount, RefundCall
 from unwind.ports.probe import Probe
@@ -189,9 +191,9 @@ class WeChatPayClient:
             )
         if reply.status == NO_CONTENT:
             return Said(status=reply.status)
-        body = _parse(reply.body)
+        body = parse_object(reply.body)
         if body is None:
-            return self.outbound.trouble(what, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(what, http_status=reply.status)
         if reply.status == OK:
             return Said(status=reply.status, body=body)
         return Said(
@@ -203,7 +205,7 @@ class WeChatPayClient:
 
     def _unsigned(self, what: str, reply: Reply) -> Outcome | None:
         """A refusal at the door may come without a signature; it is repeated only where it says no more than "check your settings"."""
-        code = code_of((_parse(reply.body) or {}).get("code"))
+        code = code_of((parse_object(reply.body) or {}).get("code"))
         if "wechatpay-signature" in reply.headers or ERRORS.alerts.get(code) != CONFIGURATION:
             return None
         return ERRORS.outcome(self.outbound, what, code, http_status=reply.status)
@@ -243,7 +245,7 @@ class WeChatPay:
         return read_answer(said.body, reader)
 
     async def query_refund(self, call: RefundCall) -> Outcome:
-        said = await self._client.call("GET", f"{REFUNDS_PATH}/{_segment(call.refund_no)}", what="query_refund")
+        said = await self._client.call("GET", f"{REFUNDS_PATH}/{number_in_path(call.refund_no)}", what="query_refund")
         if isinstance(said, Outcome):
             return said
         if said.code in NOT_FOUND_CODES:
@@ -253,7 +255,7 @@ class WeChatPay:
         return read_answer(said.body, lambda found: _read_refund(found, call))
 
     async def close_trade(self, trade_no: str) -> TradeOutcome:
-        path = f"{TRADES_PATH}/{_segment(trade_no)}/close"
+        path = f"{TRADES_PATH}/{number_in_path(trade_no)}/close"
         said = await self._client.call("POST", path, {"mchid": self._mchid}, what="close")
         match said:
             case Outcome():
@@ -271,7 +273,7 @@ class WeChatPay:
                 return doubtful_trade(self._client.refused("close", said))
 
     async def query_trade(self, trade_no: str) -> TradeOutcome:
-        path = f"{TRADES_PATH}/{_segment(trade_no)}?mchid={_segment(self._mchid)}"
+        path = f"{TRADES_PATH}/{number_in_path(trade_no)}?mchid={number_in_path(self._mchid)}"
         said = await self._client.call("GET", path, what="query_trade")
         if isinstance(said, Outcome):
             return doubtful_trade(said)
@@ -282,7 +284,7 @@ class WeChatPay:
         try:
             return _read_trade(said.body, trade_no)
         except Malformed as malformed:
-            return TradeOutcome(state=TradeState.UNKNOWN, code=f"malformed:{malformed.name}")
+            return doubtful_trade(malformed.outcome)
 
     async def refund_elsewhere(self, call: RefundCall, account: PayeeAccount) -> Outcome:
         """Only for a refund that WeChat itself calls abnormal. Nothing of `account` is kept, logged or answered."""
@@ -296,7 +298,7 @@ class WeChatPay:
                 "bank_account": self._client.encrypt(account.account_no),
                 "real_name": self._client.encrypt(account.account_name),
             }
-        path = f"{REFUNDS_PATH}/{_segment(known.reference)}/apply-abnormal-refund"
+        path = f"{REFUNDS_PATH}/{number_in_path(known.reference)}/apply-abnormal-refund"
         said = await self._client.call("POST", path, body, what="refund_elsewhere", is_encrypted=True)
         if isinstance(said, Outcome):
             return said
@@ -323,9 +325,7 @@ def _read_refund(found: dict[str, Any], call: RefundCall) -> Outcome:
     read_same(found, "out_refund_no", call.refund_no)
     read_same(found, "out_trade_no", call.trade_no)
     status, kind = read_choice(found, "status", REFUND_STATES)
-    amount = found.get("amount")
-    if not isinstance(amount, dict):
-        raise Malformed("amount")
+    amount = read_object(found, "amount")
     read_same(amount, "currency", call.currency)
     amount_minor = read_amount(amount, "refund", least_minor=1)
     refuse_if(amount_minor > call.captured_minor, "amount.refund")
@@ -346,29 +346,14 @@ def _read_trade(found: Mapping[str, Any], trade_no: str) -> TradeOutcome:
     word, state = read_choice(found, "trade_state", TRADE_STATES)
     if state is not TradeState.PAID:
         return TradeOutcome(state=state, code=word)
-    amount = found.get("amount")
-    if not isinstance(amount, dict):
-        raise Malformed("amount")
+    amount = read_object(found, "amount")
     return TradeOutcome(state=state, paid_minor=read_amount(amount, "total", least_minor=1), code=word)
-
-
-def _segment(number: str) -> str:
-    return quote(number, safe="") if number.strip(".") else number.replace(".", "%2E")
-
-
-def _parse(raw: bytes) -> dict[str, Any] | None:
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None
-    return body if isinstance(body, dict) else None
 
 
 def _connect(settings: WeChatPaySettings, around: Surroundings) -> Connected:
     client = WeChatPayClient(settings, around)
     gateway = WeChatPay(client, settings, callback_url=around.callback_url)
-    previous = settings.previous_api_v3_key
-    keys = [settings.api_v3_key.get_secret_value(), *([previous.get_secret_value()] if previous is not None else [])]
+    keys = accepted_secrets(settings.api_v3_key, settings.previous_api_v3_key)
     verifier = WeChatPayNotices(
         mchid=settings.mchid, platform_keys=client.platform_keys, api_v3_keys=keys, clock=around.clock
     )

@@ -8,12 +8,11 @@ import binascii
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from unwind.adapters.fields import Malformed, read_amount, read_choice, read_same, read_text
+from unwind.adapters.fields import Malformed, parse_object, read_amount, read_choice, read_object, read_same, read_text
 from unwind.adapters.payment.wechat_pay_signing import SignatureInvalid, verify
 from unwind.ports.callback import CallbackAnswer, CallbackUnverified, Incoming, News
 
@@ -65,11 +64,9 @@ class WeChatPayNotices:
         event_id, event_type = read_text(envelope, "id"), read_text(envelope, "event_type")
         if event_type != PAID_EVENT and event_type not in REFUND_EVENTS:
             return News(event_id=event_id, kind="nothing", data={})
-        content = _object(self._decrypt(envelope.get("resource")))
+        content = _object(self._decrypt(read_object(envelope, "resource")))
         read_same(content, "mchid", self._mchid)
-        amount = content.get("amount")
-        if not isinstance(amount, dict):
-            raise Malformed("amount")
+        amount = read_object(content, "amount")
         data: dict[str, str | int] = {"trade_no": read_text(content, "out_trade_no")}
         if event_type == PAID_EVENT:
             read_same(content, "trade_state", "SUCCESS")
@@ -82,9 +79,7 @@ class WeChatPayNotices:
             data |= {"amount_minor": read_amount(amount, "refund", least_minor=1), "currency": CURRENCY}
         return News(event_id=event_id, kind=kind, data=data)
 
-    def _decrypt(self, resource: Any) -> bytes:
-        if not isinstance(resource, dict):
-            raise Malformed("resource")
+    def _decrypt(self, resource: Mapping[str, Any]) -> bytes:
         read_same(resource, "algorithm", ALGORITHM)
         nonce = read_text(resource, "nonce").encode()
         bound = read_text(resource, "associated_data", required=False).encode()
@@ -104,10 +99,7 @@ class WeChatPayNotices:
 
 
 def _object(raw: bytes) -> Mapping[str, Any]:
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise Malformed("body") from None
-    if not isinstance(body, dict):
+    body = parse_object(raw)
+    if body is None:
         raise Malformed("body")
     return body

@@ -5,7 +5,6 @@ means stopped. Only `flag` is trusted; codes differ from warehouse to warehouse.
 """
 
 import hashlib
-import hmac
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -29,6 +28,7 @@ from unwind.adapters.provider import (
     probe_of,
 )
 from unwind.adapters.refusals import ErrorTable
+from unwind.adapters.shared_secrets import accepted_secrets, fits_any
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.stage import Stage
 from unwind.ports.callback import CallbackAnswer, CallbackUnverified, Incoming, News
@@ -159,8 +159,7 @@ class Qimen:
 
     async def probe(self) -> Probe:
         """The state of an order that does not exist: any genuine answer will do."""
-        answer = await self._call(QUERY, orderCode=PROBE_ORDER, ownerCode=self._settings.owner_code)
-        return probe_of(answer if isinstance(answer, Outcome) else Outcome(kind=OutcomeKind.SUCCEEDED))
+        return probe_of(await self._call(QUERY, orderCode=PROBE_ORDER, ownerCode=self._settings.owner_code))
 
     def _warehouse_of(self, call: HoldCall) -> str:
         return self._settings.warehouse_code or call.warehouse_code or "OTHER"
@@ -192,13 +191,13 @@ class Qimen:
         try:
             root: Element = fromstring(reply.body)
         except (ParseError, DefusedXmlException, ValueError):
-            return self.outbound.trouble(method, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(method, http_status=reply.status)
         sub_code = root.findtext("sub_code") or root.findtext("code") or ""
         is_gateways = root.tag == "error_response" or sub_code in ERROR_KINDS
         if not is_gateways and root.tag == "response" and root.findtext("flag") in {"success", "failure"}:
             return root
         if not is_gateways:
-            return self.outbound.trouble(method, OutcomeKind.UNKNOWN, "malformed", http_status=reply.status)
+            return self.outbound.malformed(method, http_status=reply.status)
         code = code_of(sub_code)
         return ERRORS.outcome(self.outbound, method, code, http_status=reply.status)
 
@@ -223,7 +222,7 @@ class QimenPushes:
         query = dict(parse_qsl(incoming.query, keep_blank_values=True))
         given = query.get("sign", "").upper()
         expected = [sign(secret, query, incoming.body) for secret in self._secrets]
-        if not any([hmac.compare_digest(one.encode(), given.encode()) for one in expected]):  # noqa: C419 - compare every one
+        if not fits_any(given, expected):
             raise CallbackUnverified("sign_error")
         if not self._is_fresh(query.get("timestamp", "")):
             raise CallbackUnverified("expired")
@@ -261,12 +260,11 @@ def _xml(tag: str, fields: Mapping[str, str]) -> bytes:
 
 def connect(settings: QimenSettings, around: Surroundings) -> Connected:
     party = Qimen(settings, around)
-    secrets = [settings.secret, *([settings.previous_secret] if settings.previous_secret else [])]
     return Connected(
         party=party,
         close=party.outbound.aclose,
         probe=party.probe,
-        verifier=QimenPushes([secret.get_secret_value() for secret in secrets], around),
+        verifier=QimenPushes(accepted_secrets(settings.secret, settings.previous_secret), around),
     )
 
 
