@@ -14,7 +14,7 @@ from unwind.replay.loading import order_document
 from unwind.replay.parcels import collected_at, delivered_at
 from unwind.replay.screening import why_left_out, words_of
 from unwind.replay.transactions import SHOP_TIME, Row
-from unwind.web.schemas import OrderIn
+from unwind.web.schemas.orders import OrderIn
 
 
 def one(number: int, invoice: str, at: str, **given: object) -> Row:

@@ -17,7 +17,7 @@ from unwind.flow.receive import Request
 from unwind.storage import cases, messages, money, orders
 from unwind.web.access import Caller, Wired, who
 from unwind.web.responses import ERRORS, json_response
-from unwind.web.schemas import CancellationIn, CancellationOut
+from unwind.web.schemas.cancellations import CancellationIn, CancellationOut
 
 router = APIRouter(prefix="/api/v1", tags=["cancellations"])
 KEY_LENGTH_MAX = 200

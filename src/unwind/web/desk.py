@@ -18,7 +18,7 @@ from unwind.reconcile import settle_difference
 from unwind.storage import bills, desk, queue, tasks
 from unwind.web.access import Caller, Wired
 from unwind.web.responses import ERRORS, json_response
-from unwind.web.schemas import BuyerQuestionIn, DecisionIn, OtherAccountIn, SettleDifferenceIn, TaskResultIn
+from unwind.web.schemas.desk import BuyerQuestionIn, DecisionIn, OtherAccountIn, SettleDifferenceIn, TaskResultIn
 
 router = APIRouter(prefix="/api/v1/desk", tags=["desk"])
 PageSize = Annotated[int, Query(ge=1, le=200)]

@@ -12,7 +12,8 @@ from unwind.flow import order_book
 from unwind.storage import orders, stock
 from unwind.web.access import Caller, Wired, mint_buyer_token
 from unwind.web.responses import ERRORS, json_response
-from unwind.web.schemas import EventIn, Id, MerchantIn, OrderIn, StockIn
+from unwind.web.schemas.fields import Id
+from unwind.web.schemas.orders import EventIn, MerchantIn, OrderIn, StockIn
 
 router = APIRouter(prefix="/api/v1", tags=["integration"])
 TOKEN_LIFE_S = 1800

@@ -10,7 +10,7 @@ from unwind.flow.queue import LEADS
 from unwind.storage.queue import CLAIM_S, HEARTBEAT_S, read_agents
 from unwind.web.access import Caller, Wired
 from unwind.web.responses import ERRORS, json_response
-from unwind.web.schemas import ClaimIn, EscalateIn, HeartbeatIn, PresenceIn, TransferIn
+from unwind.web.schemas.queue import ClaimIn, EscalateIn, HeartbeatIn, PresenceIn, TransferIn
 
 router = APIRouter(prefix="/api/v1/desk", tags=["queue"])
 

@@ -6,7 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from unwind.storage.database import to_json
-from unwind.web.schemas import Problem
+from unwind.web.schemas.problem import Problem
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}} for status in (401, 403, 404, 409, 413, 422)

@@ -12,7 +12,8 @@ from unwind.flow import timetable
 from unwind.storage import timetables
 from unwind.web.access import Caller, Wired
 from unwind.web.responses import ERRORS, json_response
-from unwind.web.schemas import CalendarIn, HolidaysIn, Id, TargetsIn
+from unwind.web.schemas.fields import Id
+from unwind.web.schemas.worktime import CalendarIn, HolidaysIn, TargetsIn
 
 router = APIRouter(prefix="/api/v1/admin", tags=["working time"])
 Year = Annotated[int, Path(ge=2000, le=2200)]

@@ -1,0 +1,61 @@
+"""A request to take an order back, and its answer."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from unwind.tagging import Reason
+from unwind.web.schemas.fields import Id, Strict, Units
+
+
+class CancellationIn(Strict):
+    order_id: Id
+    channel: Literal["app", "hotline", "chat", "store", "merchant", "api", "bulk"] = "app"
+    lines: dict[Id, Units] | None = Field(default=None, description="units by line; null: everything left")
+    reason: Reason | None = Field(default=None, description="the option picked, if any")
+    text: Annotated[str, Field(max_length=2000)] = Field(default="", description="the buyer's words, any language")
+    external_ref: Annotated[str, Field(max_length=100, pattern=r"^[0-9A-Za-z_.:\-]*$")] = ""
+
+
+class Text(BaseModel):
+    zh: str
+    en: str
+
+
+class RefundPayment(BaseModel):
+    method: str
+    amount_minor: int
+    estimate: Text
+
+
+class RefundEstimate(BaseModel):
+    amount_minor: int
+    currency: str
+    payments: list[RefundPayment]
+
+
+class PartOut(BaseModel):
+    part_no: int
+    kind: str
+    stage: str
+    verdict: str
+    rule: str
+    lines: dict[str, int]
+
+
+class CancellationOut(BaseModel):
+    case_id: str
+    order_id: str
+    outcome: Literal[
+        "cancelled", "partly_cancelled", "cancelling", "in_review", "declined", "inquiry", "withdrawn", "answered"
+    ]
+    state: str
+    rule: str
+    explanation: Text
+    next: Text
+    reason: str
+    respond_due_at: datetime | None
+    refund: RefundEstimate
+    parts: list[PartOut]
+    already_open: dict[str, str]

@@ -1,0 +1,156 @@
+"""What a shop tells us: orders, events, stock, merchants; with units."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field
+
+from unwind.domain.order import Dependence, Funder, Presale, Promise, ReturnsAs, VirtualState
+from unwind.domain.stage import Stage
+from unwind.web.schemas.fields import Currency, Id, Minor, Short, Strict, Units
+
+ShipmentStage = Annotated[Stage, Field(description="as the shop reports it; on the road only counts once picked up")]
+
+
+class Traits(Strict):
+    perishable: bool = False
+    made_to_order: bool = False
+    production_started: bool | None = Field(default=None, description="null: not known")
+    presale: Presale = Presale.NONE
+    virtual: VirtualState = VirtualState.NOT_VIRTUAL
+    dependence: Dependence = Dependence.NONE
+
+
+class LineIn(Strict):
+    line_id: Id
+    sku: Id
+    location: Id = "main"
+    pool: Id = "normal"
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    quantity: Units
+    unit_price_minor: Minor
+    traits: Traits = Traits()
+    parent_line_id: Id | None = None
+
+
+class DiscountIn(Strict):
+    discount_id: Id
+    amount_minor: Minor
+    funder: Funder = Funder.MERCHANT
+    returns_as: ReturnsAs = ReturnsAs.VOID
+    by_line: dict[Id, Minor] = Field(default={}, description="the shop's own allocation; empty: by value")
+
+
+class PaymentIn(Strict):
+    payment_id: Id
+    connection: Id
+    trade_no: Id = Field(description="the provider's number of the payment")
+    method: Id
+    state: Literal["created", "authorised", "captured", "closed"]
+    share_minor: Minor = Field(description="this order's share of the payment")
+    captured_minor: Minor = Field(default=0, description="captured on the whole payment")
+    funder: Funder = Funder.BUYER
+    returns_as: ReturnsAs = ReturnsAs.CASH
+
+
+class ShipmentIn(Strict):
+    shipment_id: Id
+    carrier: Id
+    waybill_no: Id
+    stage: ShipmentStage
+    picked_up_at: AwareDatetime | None = None
+    moved_at: AwareDatetime | None = None
+    fed_at: AwareDatetime | None = None
+    quantities: dict[Id, Units]
+
+
+class BenefitIn(Strict):
+    benefit_id: Id
+    kind: Literal["coupon", "points", "quota"]
+    account: Annotated[str, Field(min_length=1, max_length=100)]
+    amount: Units
+    line_id: Id | None = None
+
+
+class BuyerIn(Strict):
+    """Encrypted on arrival, with a key of this order's own."""
+
+    name: Short | None = None
+    phone: Annotated[str, Field(max_length=32)] | None = None
+    email: Short | None = None
+    openid: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="of the WeChat mini program that may send subscribe messages"
+    )
+    address: Annotated[str, Field(max_length=500)] | None = None
+    language: Literal["zh", "en"] | None = None
+
+
+class OrderIn(Strict):
+    revision: Annotated[int, Field(ge=0, strict=True, description="an older or equal one is ignored")]
+    merchant_id: Id
+    buyer_ref: Id = Field(description="the shop's opaque id of the buyer")
+    currency: Currency
+    placed_at: AwareDatetime
+    pay_by: AwareDatetime | None = None
+    planned_dispatch_at: AwareDatetime | None = None
+    released_stage: Stage = Field(default=Stage.NONE, description="how far units in no shipment are")
+    promise: Promise = Promise.NONE
+    shipping_minor: Minor = 0
+    risk: Literal["none", "suspected", "unknown"] = "unknown"
+    lines: Annotated[list[LineIn], Field(min_length=1, max_length=500)]
+    discounts: Annotated[list[DiscountIn], Field(max_length=100)] = Field(default=[])
+    payments: Annotated[list[PaymentIn], Field(max_length=50)] = Field(default=[])
+    shipments: Annotated[list[ShipmentIn], Field(max_length=100)] = Field(default=[])
+    benefits: Annotated[list[BenefitIn], Field(max_length=100)] = Field(default=[])
+    buyer: BuyerIn = BuyerIn()
+
+    def document(self, order_id: str) -> dict[str, Any]:
+        """As the order book takes it: instants as instants, everything spelled out."""
+        return {
+            **self.model_dump(exclude={"buyer"}),
+            "order_id": order_id,
+            "buyer": self.buyer.model_dump(exclude_none=True),
+        }
+
+
+class PaymentCaptured(PaymentIn):
+    state: Literal["captured"] = "captured"
+
+
+class EventIn(Strict):
+    event_id: Id
+    kind: Literal["payment_captured", "stage_changed", "parcel_moved"]
+    at: AwareDatetime
+    payment: PaymentCaptured | None = None
+    stage: Stage | None = None
+    shipment: ShipmentIn | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The one detail that belongs to the kind; refused by the flow when it is missing."""
+        data: dict[str, Any] | None = {
+            "payment_captured": self.payment.model_dump() if self.payment else None,
+            "stage_changed": {"stage": self.stage.value} if self.stage else None,
+            "parcel_moved": self.shipment.model_dump() if self.shipment else None,
+        }[self.kind]
+        return {"event_id": self.event_id, "kind": self.kind, "at": self.at, "data": data}
+
+
+class StockIn(Strict):
+    sku: Id
+    location: Id = "main"
+    pool: Id = "normal"
+    available: Annotated[int, Field(ge=0, strict=True)]
+    is_pool_open: bool = True
+
+
+class MerchantIn(Strict):
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    authority: Literal["local", "remote"] = "local"
+    has_settlement: bool = False
+    warehouse: Id = "manual"
+    shop: Id = "local"
+    time_zone: Annotated[str, Field(max_length=40)] = "Asia/Shanghai"
+    hours: list[tuple[Annotated[int, Field(ge=0, le=1440)], Annotated[int, Field(ge=0, le=1440)]]] = Field(default=[])
+    automation: Literal["shadow", "confirm", "auto"] = "auto"
+    hold_timeout_s: Annotated[int, Field(gt=0, le=86400)] = 120
+    quiet_from: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 1320
+    quiet_to: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 480
