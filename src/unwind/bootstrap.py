@@ -54,6 +54,7 @@ def _services(
         database=database,
         policy=load_default(),
         vault=Vault(settings.master_key),
+        public_url=settings.public_url,
         gateways=parties(PartyKind.PAYMENT),
         warehouses=parties(PartyKind.WAREHOUSE),
         carriers=parties(PartyKind.CARRIER),

@@ -157,7 +157,7 @@ def test_a_part_without_refunds_is_called_cancelled_when_its_goods_are_stopped()
 
 @pytest.mark.parametrize("outcome", list(CaseOutcome))
 def test_a_no_is_told_as_such(outcome: CaseOutcome) -> None:
-    is_news = outcome in {CaseOutcome.DECLINED, CaseOutcome.WITHDRAWN, CaseOutcome.ANSWERED}
+    is_news = outcome not in {CaseOutcome.CANCELLED, CaseOutcome.PARTLY_CANCELLED}
     assert news_of(a_case(outcome=outcome)) == ({outcome.value} if is_news else set())
 
 

@@ -4,9 +4,21 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from unwind.desk.asked import shown_question
 from unwind.domain.case import Case
 from unwind.domain.tracking import judge
-from unwind.storage import cases, desk, messages, money, orders, privacy, shipments
+from unwind.storage import (
+    attachments,
+    cases,
+    costs,
+    desk,
+    messages,
+    money,
+    orders,
+    privacy,
+    questions,
+    shipments,
+)
 from unwind.storage.database import Connection
 from unwind.storage.privacy import Vault
 
@@ -27,6 +39,13 @@ async def read_dossier(conn: Connection, vault: Vault, case_id: str) -> dict[str
         "parts": _parts(row, case),
         "refunds": await money.refunds_of_case(conn, case_id),
         "parcels": [_parcel(parcel, row["now"]) for parcel in await shipments.parcels_of(conn, case.order_id)],
+        "questions": [
+            await shown_question(conn, vault, case.order_id, question)
+            for question in await questions.questions_of(conn, case_id)
+        ],
+        "costs": await costs.costs_of(conn, case_id),
+        "attachments": await attachments.attachments_of(conn, case_id),
+        "appeals": await cases.appeals_of(conn, case_id),
         "tasks": await desk.tasks_of_case(conn, case_id),
         "clocks": _clocks(row),
         "messages": await messages.messages_of(conn, case_id),
@@ -39,7 +58,7 @@ def _head(row: Mapping[str, Any]) -> dict[str, Any]:
     names = (
         "case_id kind order_id merchant_id parent_case_id channel state version reason stated_reason tags verdict rule "
         "policy_version facts priority outcome contacts money_minor opened_at acked_at first_human_at decided_at closed_at "
-        "respond_warn_at respond_due_at is_warned is_overdue claimed_by claimed_until escalated_at"
+        "respond_warn_at respond_due_at is_warned is_overdue claimed_by claimed_until escalated_at barred appeal_of watch_for watch_since watch_until"
     )
     return {name: row[name] for name in names.split()}
 
@@ -100,7 +119,10 @@ def _parts(row: Mapping[str, Any], case: Case) -> list[dict[str, Any]]:
             "state": part.state.value,
             "stage": stored[part.part_no]["stage"],
             "rule": part.rule,
-            "returned_minor": stored[part.part_no]["returned_minor"],
+            "way": part.way.value,
+            "paid_minor": part.returned_minor + part.kept_minor,
+            "kept_minor": part.kept_minor,
+            "returned_minor": part.returned_minor,
             "refund_on": part.refund_on.value,
             "lines": dict(part.quantities),
             "legs": [

@@ -8,6 +8,7 @@ from enum import StrEnum
 from unwind.domain.clocks import Clocks
 from unwind.domain.legs import LegKind, LegState
 from unwind.domain.order import CaseId, LineId, OrderId
+from unwind.domain.questions import Watch
 from unwind.domain.transitions import State
 
 
@@ -36,6 +37,21 @@ class PartState(StrEnum):
     DONE = "done"
     DECLINED = "declined"
     WITHDRAWN = "withdrawn"
+    RETAINED = "retained"
+    """The buyer keeps it."""
+
+
+class Way(StrEnum):
+    """How the goods of a part are dealt with."""
+
+    STOP = "stop"
+    """Held in the house, or recalled on the road."""
+    REFUSE = "refuse"
+    """The buyer refuses the parcel at the door."""
+    RETURN = "return"
+    """The buyer sends it back."""
+    KEEP = "keep"
+    """Nothing is taken back."""
 
 
 class RefundOn(StrEnum):
@@ -51,6 +67,9 @@ class CaseOutcome(StrEnum):
     DECLINED = "declined"
     WITHDRAWN = "withdrawn"
     ANSWERED = "answered"
+    RETAINED = "retained"
+    HANDED_ON = "handed_on"
+    """To after-sales."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +104,14 @@ class Part:
     is_decided: bool
     """A person has let it go on."""
     legs: tuple[Leg, ...]
+    way: Way = Way.STOP
+    kept_minor: int = 0
+    """Not returned, with the buyer's consent."""
+    stage: str = ""
+    """At the moment it was planned."""
+    verdict: Verdict = Verdict.REVIEW
+    """Of the first screening."""
+    returned_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +148,11 @@ class Case:
     """Only a lead takes it."""
     clocks: Clocks | None = None
     """Of a case that a person has been needed for."""
+    barred: frozenset[str] = frozenset()
+    """Principals who may not decide it: an appeal goes to a different person."""
+    is_appeal: bool = False
+    watch: Watch | None = None
+    """The buyer has agreed to wait."""
 
 
 def holder_of(case: Case, now: datetime) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from unwind.domain.case import Case, CaseOutcome, Leg, Part, PartState
+from unwind.domain.case import Case, CaseOutcome, Leg, Part, PartState, Way
 from unwind.domain.legs import FINAL, SPECS, LegKind, LegState
 from unwind.domain.strokes import due_stroke, next_stroke_at
 from unwind.domain.transitions import Event, State
@@ -27,6 +27,19 @@ GOODS_AND_MONEY = frozenset(
     }
 )
 """Once these are performed the buyer hears about it; the shop's own bookkeeping may still run."""
+
+
+ASKED_OF_THE_BUYER = {Way.REFUSE: "refuse_at_door", Way.RETURN: "send_back"}
+"""What only the buyer can do is said to them when it is decided."""
+ENDS_WITHOUT_MONEY = frozenset(
+    {
+        CaseOutcome.DECLINED,
+        CaseOutcome.WITHDRAWN,
+        CaseOutcome.ANSWERED,
+        CaseOutcome.RETAINED,
+        CaseOutcome.HANDED_ON,
+    }
+)
 
 
 class Need(StrEnum):
@@ -104,14 +117,18 @@ def news_of(case: Case) -> frozenset[str]:
     """The facts about a case that the buyer is owed now, each told once. "Refunded" only when the gateway has said so (I12)."""
     facts: set[str] = set()
     for part in case.parts:
-        if part.state not in {PartState.EXECUTING, PartState.DONE} or not part.legs:
+        if part.state not in {PartState.EXECUTING, PartState.DONE} or not part.legs or part.way is Way.KEEP:
             continue
+        if part.way in ASKED_OF_THE_BUYER and part.state is PartState.EXECUTING:
+            facts.add(f"{ASKED_OF_THE_BUYER[part.way]}:{part.part_no}")
         refunds = [leg for leg in part.legs if leg.kind is LegKind.REFUND and leg.state is not LegState.RELEASED]
         if refunds and all(leg.state is LegState.SUCCEEDED for leg in refunds):
             facts.add(f"refund_done:{part.part_no}")
         elif all(is_performed(leg) for leg in part.legs if leg.kind in GOODS_AND_MONEY):
             facts.add(f"refund_on_its_way:{part.part_no}" if refunds else f"cancelled:{part.part_no}")
-    if case.outcome in {CaseOutcome.DECLINED, CaseOutcome.WITHDRAWN, CaseOutcome.ANSWERED}:
+    if case.state is State.WATCHING:
+        facts.add(f"waiting:{case.watch.until:%Y%m%d%H%M}" if case.watch else "waiting")
+    if case.outcome in ENDS_WITHOUT_MONEY:
         facts.add(case.outcome.value)
     return frozenset(facts)
 
@@ -166,6 +183,8 @@ def _next_look(case: Case, executing: list[Part], now: datetime) -> datetime:
                 moments.append(leg.due_at)
     if case.unsent_messages and case.next_message_at is not None:
         moments.append(case.next_message_at)
+    if case.state is State.WATCHING and case.watch is not None:
+        moments.append(case.watch.until)
     stroke_at = next_stroke_at(case)
     if stroke_at is not None:
         moments.append(stroke_at)

@@ -211,6 +211,8 @@ class Order:
     payments: tuple[Payment, ...]
     shipments: tuple[Shipment, ...]
     benefits: tuple[Benefit, ...]
+    kept_minor: int = 0
+    """Kept from earlier refunds with the buyer's consent: no later one returns it."""
 
     def line(self, line_id: LineId) -> Line:
         return next(line for line in self.lines if line.line_id == line_id)

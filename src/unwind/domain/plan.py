@@ -6,7 +6,7 @@ A part is what can be taken back together now: the units still in the house, or 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from unwind.domain.case import PartKind, RefundOn
+from unwind.domain.case import PartKind, RefundOn, Way
 from unwind.domain.errors import require
 from unwind.domain.legs import RECEIVE_BEFORE_REFUND_RANK, SPECS, LegKind
 from unwind.domain.order import Dependence, Line, LineId, Order, PaymentState, ReturnsAs, Shipment, VirtualState
@@ -166,10 +166,11 @@ def closing_part(order: Order) -> PartPlan | None:
     )
 
 
-def build_legs(order: Order, part: PartPlan, *, refund_on: RefundOn) -> tuple[LegDraft, ...]:
+def build_legs(order: Order, part: PartPlan, *, refund_on: RefundOn, way: Way = Way.STOP) -> tuple[LegDraft, ...]:
     """All legs of one part, in rank order."""
-    legs = [*_stop_goods(order, part, refund_on), *_entitlements(order, part), *_money(order, part)]
-    legs += _put_back(order, part)
+    goods = _stop_goods(order, part, refund_on) if way is Way.STOP else _take_back_later(part)
+    legs = [*goods, *_entitlements(order, part), *_money(order, part)]
+    legs += _put_back(order, part, is_return=way is not Way.STOP or part.stage in ON_THE_WAY | COMING_BACK)
     return tuple(sorted(legs, key=lambda leg: leg.rank))
 
 
@@ -199,6 +200,23 @@ def _stop_goods(order: Order, part: PartPlan, refund_on: RefundOn) -> list[LegDr
     if part.stage is Stage.LABEL_PRINTED and part.shipment is not None:
         legs.append(_leg(LegKind.VOID_WAYBILL, part.shipment.shipment_id))
     return legs
+
+
+def _take_back_later(part: PartPlan) -> list[LegDraft]:
+    """Refused at the door or sent back: the money waits until the goods are in and inspected."""
+    require(part.shipment is not None, "no_parcel_to_recall", stage=part.stage)
+    shipment_id = part.shipment.shipment_id if part.shipment else ""
+    return [_leg(LegKind.RECEIVE_RETURN, shipment_id, rank=RECEIVE_BEFORE_REFUND_RANK)]
+
+
+def keep_legs(*, redirect: str | None, compensation_minor: int) -> tuple[LegDraft, ...]:
+    """The order is kept: to another address, or with something for the buyer's trouble. `redirect`: a shipment; empty while it is in the house."""
+    legs = [] if redirect is None else [_leg(LegKind.REDIRECT_PARCEL, redirect)]
+    return (*legs, *compensation_legs(compensation_minor))
+
+
+def compensation_legs(amount_minor: int) -> tuple[LegDraft, ...]:
+    return (_leg(LegKind.COMPENSATE, "", amount_minor),) if amount_minor > 0 else ()
 
 
 def recall_legs(shipment_id: str, *, refund_on: RefundOn) -> list[LegDraft]:
@@ -234,10 +252,9 @@ def _money(order: Order, part: PartPlan) -> list[LegDraft]:
     return legs
 
 
-def _put_back(order: Order, part: PartPlan) -> list[LegDraft]:
-    is_return = part.stage in ON_THE_WAY or part.stage in COMING_BACK
+def _put_back(order: Order, part: PartPlan, *, is_return: bool) -> list[LegDraft]:
     legs: list[LegDraft] = []
-    if not _is_purely_virtual(order, part) and part.stage not in NOTHING_TO_STOP:
+    if not _is_purely_virtual(order, part) and (is_return or part.stage not in NOTHING_TO_STOP):
         legs.append(_leg(LegKind.RELEASE_STOCK, is_local=True, rank=RESTOCK_RETURN_RANK if is_return else None))
     legs += [
         _leg(LegKind.RESTORE_BENEFIT, f"benefit:{benefit.benefit_id}", benefit.amount, is_local=True)

@@ -7,7 +7,7 @@ back. Whatever the order of the parts, taking back everything returns exactly wh
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from unwind.domain.errors import ensure
+from unwind.domain.errors import ensure, require
 from unwind.domain.money import allocate
 from unwind.domain.order import AttemptState, LineId, Order, Payment, PaymentId
 
@@ -61,23 +61,29 @@ def completes(order: Order, taking: Mapping[LineId, int]) -> bool:
     )
 
 
-def split_refund(order: Order, taking: Mapping[LineId, int], *, may_complete: bool = True) -> Amounts:
+def split_refund(
+    order: Order, taking: Mapping[LineId, int], *, may_complete: bool = True, keep_minor: int = 0
+) -> Amounts:
     """The refund for `taking` on top of everything taken so far, cut over the captured payments of the order.
 
     Each payment gets its largest-remainder share of the whole so far, less what it has already given; a share never goes below zero or
     above what that payment still holds. `may_complete` is False for parts planned side by side: what comes back with the last
-    unit (shipping) then waits until all of them have ended (`plan.closing_part`).
+    unit (shipping) then waits until all of them have ended (`plan.closing_part`). `keep_minor` of it is not returned; refused with
+    `deduction_too_large` where the refund is smaller than that.
     """
     taken = {line.line_id: line.taken_units + taking.get(line.line_id, 0) for line in order.lines}
     ensure(all(taken[line.line_id] <= line.quantity for line in order.lines), "more units taken back than ordered")
     captured = [p for p in order.payments if p.state is AttemptState.CAPTURED]
     paid_in = sum(p.share_minor for p in captured)
     is_complete = may_complete and completes(order, taking)
-    worth_after = min(worth_of(order, taken, is_complete=is_complete), paid_in)
+    worth_after = min(worth_of(order, taken, is_complete=is_complete), paid_in) - order.kept_minor
     booked = sum(p.booked_minor for p in captured)
-    now = max(0, worth_after - booked)
+    paid = max(0, worth_after - booked)
+    require(keep_minor <= paid, "deduction_too_large", paid_minor=paid)
+    now = paid - keep_minor
     if now == 0:
-        return Amounts(paid_minor=0, deducted_minor=0, returned_minor=0, shares=())
+        return Amounts(paid_minor=paid, deducted_minor=paid, returned_minor=0, shares=())
+    worth_after -= keep_minor
     goals = allocate(worth_after, [p.share_minor for p in captured])
     cuts = [max(0, goal - p.booked_minor) for goal, p in zip(goals, captured, strict=True)]
     excess = sum(cuts) - now
@@ -93,7 +99,7 @@ def split_refund(order: Order, taking: Mapping[LineId, int], *, may_complete: bo
         if cut > 0
     )
     returned = sum(possible)
-    return Amounts(paid_minor=now, deducted_minor=now - returned, returned_minor=returned, shares=shares)
+    return Amounts(paid_minor=paid, deducted_minor=paid - returned, returned_minor=returned, shares=shares)
 
 
 def _held_minor(payment: Payment, cut: int) -> int:

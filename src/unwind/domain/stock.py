@@ -33,9 +33,11 @@ ALLOWED_MOVES: frozenset[tuple[Bucket, Bucket]] = frozenset(
         (Bucket.RECALLED, Bucket.QUARANTINE),
         (Bucket.QUARANTINE, Bucket.RESTOCKED),
         (Bucket.QUARANTINE, Bucket.LOST),
+        (Bucket.DELIVERED, Bucket.QUARANTINE),
     }
 )
-"""Nothing comes back from delivered, restocked or lost: that is a new story, told by an aftermath case."""
+"""Nothing comes back from restocked or lost: that is a new story, told by an aftermath case. What was delivered comes back only as a return
+that a person decided on, and into quarantine."""
 
 
 def move_units(buckets: Mapping[Bucket, int], source: Bucket, target: Bucket, units: int) -> dict[Bucket, int]:

@@ -14,6 +14,8 @@ class State(StrEnum):
     RECEIVED = "received"
     EXECUTING = "executing"
     REVIEW = "review"
+    WATCHING = "watching"
+    """The buyer has agreed to wait; what was promised is watched."""
     SETTLING = "settling"
     NOTIFYING = "notifying"
     ARCHIVED = "archived"
@@ -55,11 +57,25 @@ class Event(StrEnum):
     BUYER_ANSWERED = "buyer_answered"
     BUYER_SILENT = "buyer_silent"
     """The time the buyer was given is over."""
+    QUESTION_ASKED = "question_asked"
+    QUESTION_REMINDED = "question_reminded"
+    QUESTION_ANSWERED = "question_answered"
+    QUESTION_SILENT = "question_silent"
+    """Nobody answered in time; what that is taken for was said when it was asked."""
+    OFFER_ACCEPTED = "offer_accepted"
+    PROMISE_KEPT = "promise_kept"
+    PROMISE_BROKEN = "promise_broken"
+    RECONSIDERED = "reconsidered"
+    """The buyer does not want to wait any longer."""
+    KEPT = "kept"
+    HANDED_ON = "handed_on"
+    COST_NOTED = "cost_noted"
+    ATTACHED = "attached"
     WOKEN = "woken"
     ORDER_CHANGED = "order_changed"
 
 
-OPEN_STATES = (State.EXECUTING, State.REVIEW, State.SETTLING, State.NOTIFYING)
+OPEN_STATES = (State.EXECUTING, State.REVIEW, State.WATCHING, State.SETTLING, State.NOTIFYING)
 
 _MOVES: dict[tuple[State, Event], State] = {
     (State.NEW, Event.RECEIVED): State.RECEIVED,
@@ -92,6 +108,17 @@ _MOVES: dict[tuple[State, Event], State] = {
     (State.REVIEW, Event.BUYER_ASKED): State.REVIEW,
     (State.REVIEW, Event.BUYER_ANSWERED): State.REVIEW,
     (State.REVIEW, Event.BUYER_SILENT): State.REVIEW,
+    (State.REVIEW, Event.QUESTION_ASKED): State.REVIEW,
+    (State.REVIEW, Event.QUESTION_REMINDED): State.REVIEW,
+    (State.REVIEW, Event.QUESTION_ANSWERED): State.REVIEW,
+    (State.REVIEW, Event.QUESTION_SILENT): State.REVIEW,
+    (State.REVIEW, Event.OFFER_ACCEPTED): State.WATCHING,
+    (State.REVIEW, Event.KEPT): State.NOTIFYING,
+    (State.REVIEW, Event.HANDED_ON): State.NOTIFYING,
+    (State.WATCHING, Event.PROMISE_KEPT): State.NOTIFYING,
+    (State.WATCHING, Event.PROMISE_BROKEN): State.REVIEW,
+    (State.WATCHING, Event.RECONSIDERED): State.REVIEW,
+    (State.WATCHING, Event.WITHDRAWN): State.NOTIFYING,
 }
 
 BESIDE_THE_POINT = frozenset(
@@ -105,6 +132,7 @@ BESIDE_THE_POINT = frozenset(
         Event.CLAIM_RELEASED,
         Event.TRANSFERRED,
         Event.ESCALATED,
+        Event.QUESTION_REMINDED,
     }
 )
 """Nothing that a decision rests on has changed: the version somebody has seen stays the newest."""
@@ -114,6 +142,8 @@ _FACTS = (
     Event.LEG_RECORDED,
     Event.MESSAGE_RECORDED,
     Event.CONTACTED_AGAIN,
+    Event.COST_NOTED,
+    Event.ATTACHED,
     Event.WOKEN,
     Event.ORDER_CHANGED,
 )

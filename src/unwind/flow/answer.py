@@ -24,6 +24,9 @@ NEXT = {
     "inquiry": ("已转客服,会尽快答复", "Passed to an agent, who will answer soon"),
     "partly_cancelled": ("部分商品已取消", "Part of the order is cancelled"),
     "answered": ("您的问题已处理", "Your question has been dealt with"),
+    "waiting": ("按约定为您保留订单并跟进", "The order is kept and watched as agreed"),
+    "retained": ("订单已按约定保留", "The order is kept as agreed"),
+    "handed_on": ("已转售后处理", "Passed to after-sales"),
     "withdrawn": ("取消申请已撤回,订单继续", "The request is withdrawn; the order goes on"),
 }
 
@@ -36,6 +39,8 @@ def outcome_of(*, kind: str, state: str, verdict: str, outcome: str | None) -> s
         return "inquiry"
     if state == State.REVIEW:
         return "in_review"
+    if state == State.WATCHING:
+        return "waiting"
     return "declined" if verdict == Verdict.DECLINE else "cancelling"
 
 

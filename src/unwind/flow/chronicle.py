@@ -8,7 +8,7 @@ from unwind.domain.access import SYSTEM
 from unwind.domain.errors import ensure
 from unwind.domain.history import History
 from unwind.domain.transitions import BESIDE_THE_POINT, Event, State
-from unwind.storage import cases, clocks
+from unwind.storage import cases, clocks, questions
 from unwind.storage.database import Connection
 
 
@@ -22,7 +22,7 @@ async def record(
     actor: str = SYSTEM.actor,
     **change: Any,
 ) -> State:
-    """Appends one event to a locked case; a case that leaves the review is not waiting for the buyer any more. `change` names further columns of `cases.CaseChange`."""
+    """Appends one event to a locked case; a case that leaves the review waits for nobody's answer any more. `change` names further columns of `cases.CaseChange`."""
     head = await cases.read_head(conn, case_id)
     ensure(head is not None, f"case {case_id} exists")
     assert head is not None  # noqa: S101 - for the type checker; ensured above
@@ -42,6 +42,7 @@ async def record(
     )
     if head["state"] == State.REVIEW and history.state is not State.REVIEW:
         await clocks.end_pause(conn, case_id, at)
+        await questions.withdraw_questions(conn, case_id, at)
     return history.state
 
 

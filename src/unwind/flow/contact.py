@@ -5,9 +5,11 @@ from unwind.domain.transitions import Event, State
 from unwind.flow.ask_buyer import end_question
 from unwind.flow.chronicle import clock, record
 from unwind.flow.services import Services
+from unwind.flow.watch import stop_waiting
 from unwind.policy.facts import Words
 from unwind.storage import cases, locks, privacy
 from unwind.storage.database import Connection
+from unwind.tagging import Intent
 
 RAISED_PRIORITY = 10
 PRIORITY_MAX = 100
@@ -34,6 +36,9 @@ async def contact_again(
     now = await clock(conn)
     if head["state"] == State.REVIEW:
         await end_question(conn, services, case_id, actor=actor, at=now)
+    if head["state"] == State.WATCHING and words.intent == Intent.CANCEL:
+        await stop_waiting(conn, services, case_id, actor=actor)
+        head = await cases.read_head(conn, case_id) or head
     contact = head["contacts"] + 1
     data: dict[str, object] = {"channel": channel, "reason": words.reason, "intent": words.intent, "contact": contact}
     if text:

@@ -46,13 +46,12 @@ async def recall(conn: Connection, order: Order, case_id: str, part: Part, now: 
 
 
 async def take_in(conn: Connection, order: Order, case_id: str, part: Part, now: datetime) -> None:
-    """A returned parcel arrives: its units wait in quarantine for what the inspection said."""
+    """A returned parcel arrives, sent back by the carrier or by the buyer: its units wait in quarantine for what the inspection said."""
     await recall(conn, order, case_id, part, now)
     row = await orders.read_order(conn, order.order_id)
     if row is not None:
-        await shift(
-            conn, row.order, case_id, part.quantities, sources=[Bucket.RECALLED], target=Bucket.QUARANTINE, now=now
-        )
+        back = [Bucket.RECALLED, Bucket.DELIVERED]
+        await shift(conn, row.order, case_id, part.quantities, sources=back, target=Bucket.QUARANTINE, now=now)
 
 
 async def put_back(conn: Connection, order: Order, case_id: str, part: Part, now: datetime) -> None:

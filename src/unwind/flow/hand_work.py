@@ -3,13 +3,51 @@
 from collections.abc import Mapping
 
 from unwind.domain.access import Principal, Scope, authorise
+from unwind.domain.case import Leg
 from unwind.domain.errors import Refusal, require
-from unwind.domain.legs import LegState
+from unwind.domain.legs import HAS_LEFT, LegKind, LegState
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.flow import calls
-from unwind.flow.execute import lock_both, record_outcome
+from unwind.flow.execute import Locked, lock_both, record_outcome
+from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
 from unwind.storage import locks, tasks
+from unwind.storage.database import Connection
+
+BY_HAND = frozenset(
+    {
+        LegKind.HOLD_SHIPMENT,
+        LegKind.VOID_WAYBILL,
+        LegKind.REDIRECT_PARCEL,
+        LegKind.RECALL_PARCEL,
+        LegKind.RECEIVE_RETURN,
+        LegKind.COMPENSATE,
+    }
+)
+"""What may be noted as done, or refused, by somebody who has heard so; money goes through its gateway or its own task."""
+
+
+async def note_outcome(
+    services: Services,
+    principal: Principal,
+    case_id: str,
+    leg_no: int,
+    *,
+    is_done: bool,
+    evidence: Mapping[str, str | int],
+) -> None:
+    """An agent has reached the carrier or the warehouse: what they said is recorded as the outcome of the leg that waits for it."""
+    async with services.database.transaction() as conn:
+        locked = await lock_both(conn, case_id, token=None)
+        authorise(principal, Scope.CASES_DECIDE, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
+        require_hold(locked.case, principal, locked.now)
+        leg = next((g for part in locked.case.parts for g in part.legs if g.leg_no == leg_no), None)
+        if leg is None:
+            raise Refusal("not_found")
+        require(leg.kind in BY_HAND, "not_by_hand", kind=leg.kind)
+        require(leg.state in HAS_LEFT, "nothing_to_note", state=leg.state)
+        await tasks.withdraw_task_of(conn, case_id, leg_no)
+        await _record(conn, services, locked, leg, is_done=is_done, evidence={**evidence, "by": principal.actor})
 
 
 async def answer_task(
@@ -29,10 +67,19 @@ async def answer_task(
         require(is_first, "task_answered")
         leg = next(g for part in locked.case.parts for g in part.legs if g.leg_no == task["leg_no"])
         require(leg.state in {LegState.TASK, LegState.BLOCKED}, "task_answered")
-        call = calls.Call(
-            case=locked.case, leg=leg, order=locked.order, number=leg.number, amount_minor=leg.amount_minor
-        )
-        kind = OutcomeKind.SUCCEEDED if is_done else OutcomeKind.REFUSED
-        outcome = Outcome(kind=kind, code="by_hand", evidence={**evidence, "task": task_id})
-        await record_outcome(conn, services, locked, call, outcome)
-        await locks.wake_case(conn, task["case_id"])
+        await _record(conn, services, locked, leg, is_done=is_done, evidence={**evidence, "task": task_id})
+
+
+async def _record(
+    conn: Connection,
+    services: Services,
+    locked: Locked,
+    leg: Leg,
+    *,
+    is_done: bool,
+    evidence: Mapping[str, str | int],
+) -> None:
+    call = calls.Call(case=locked.case, leg=leg, order=locked.order, number=leg.number, amount_minor=leg.amount_minor)
+    kind = OutcomeKind.SUCCEEDED if is_done else OutcomeKind.REFUSED
+    await record_outcome(conn, services, locked, call, Outcome(kind=kind, code="by_hand", evidence=evidence))
+    await locks.wake_case(conn, locked.case.case_id)

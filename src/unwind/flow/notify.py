@@ -5,20 +5,24 @@ remove repeats is not used twice after doubt: the message is marked undelivered 
 (the buyer has switched it off) hands it to the next one of its ladder; telephones are left alone at night.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from unwind.domain.case import Case
+from unwind.domain.decisions import ways_on
 from unwind.domain.legs import LegKind, LegState
 from unwind.domain.next_step import news_of
 from unwind.domain.order import Order
 from unwind.domain.outcome import Outcome, OutcomeKind
+from unwind.domain.questions import LINK_LIFE_AFTER_DUE
 from unwind.domain.quiet_hours import RINGING, quiet_until
 from unwind.domain.transitions import Event
 from unwind.flow.chronicle import clock, record
 from unwind.flow.estimates import estimate_for
 from unwind.flow.execute import Lease, lock_both
+from unwind.flow.links import mint_link
 from unwind.flow.receipt import buyer_channel
 from unwind.flow.services import Services
 from unwind.flow.wording import text_of, words_of
@@ -69,6 +73,7 @@ def _params(case: Case, order: Order, fact: str) -> dict[str, object]:
     return {
         "amount_minor": sum(leg.amount_minor for leg in refunds),
         "currency": order.currency,
+        "ways": " ".join(ways_on([part.stage for part in case.parts])),
         "estimate_zh": ";".join(estimate.zh for estimate in estimates) or estimate_for("").zh,
         "estimate_en": "; ".join(estimate.en for estimate in estimates) or estimate_for("").en,
     }
@@ -83,6 +88,15 @@ class Way:
     notifier: Notifier
     address: str
     language: str
+
+
+def _link_params(services: Services, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The link by which a question is answered is made when it is sent, and stored nowhere."""
+    if "question" not in params or not services.public_url:
+        return {}
+    expires_at = int((datetime.fromisoformat(params["until"]) + LINK_LIFE_AFTER_DUE).timestamp())
+    token = mint_link(services.vault.token_key, question_id=params["question"], expires_at=expires_at)
+    return {"link": f"{services.public_url}/a/{token}"}
 
 
 async def _send(services: Services, message: dict[str, Any], lease: Lease) -> None:
@@ -102,6 +116,7 @@ async def _send(services: Services, message: dict[str, Any], lease: Lease) -> No
             sent_at=None,
             channel=way.channel,
         )
+    params = {**message["params"], **_link_params(services, message["params"])}
     outcome = await way.notifier.send(
         MessageCall(
             message_id=message["message_id"],
@@ -109,8 +124,8 @@ async def _send(services: Services, message: dict[str, Any], lease: Lease) -> No
             channel=way.channel,
             address=way.address,
             template=message["fact"].split(":", 1)[0],
-            text=text_of(message["fact"], message["params"], language=way.language),
-            params=words_of(message["params"], language=way.language),
+            text=text_of(message["fact"], params, language=way.language),
+            params=words_of(params, language=way.language),
         )
     )
     await _record(services, message, way, outcome, lease)

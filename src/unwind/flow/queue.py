@@ -41,6 +41,7 @@ def require_hold(case: Case, principal: Principal, now: Any) -> None:
     if holder is not None and holder != principal.principal_id and case.claimed_until is not None:
         raise Refusal("claimed_by_other", holder=holder, until=case.claimed_until.isoformat())
     require(not case.is_escalated or principal.role in LEADS, "escalated")
+    require(principal.principal_id not in case.barred, "different_person_needed")
 
 
 async def claim_case(services: Services, principal: Principal, case_id: str, *, take_over: bool = False) -> Claim:
@@ -112,6 +113,7 @@ async def transfer_case(services: Services, principal: Principal, case_id: str, 
         require(found[0]["merchant_id"] in {None, case.merchant_id}, "not_on_duty")
         require(found[0]["has_room"] or case.claimed_by == to, "no_room")
         require(not case.is_escalated or found[0]["role"] in LEADS, "escalated")
+        require(to not in case.barred, "different_person_needed")
         await queue.hand_to(conn, case_id, to)
         data = {"to": to, "from": case.claimed_by or ""}
         await record(conn, case_id, Event.TRANSFERRED, at=await clock(conn), actor=principal.actor, data=data)

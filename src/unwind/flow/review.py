@@ -1,57 +1,65 @@
-"""Step 5: what the system cannot decide goes to a person, on a clock, and comes back as a decision.
+"""Step 5: what the system cannot decide goes to a person, on a clock, and comes back as a ruling.
 
-A decision is bound to the versions of case and order that the person saw; anything newer refuses it with `stale` (I10). Parts are planned
-at that moment, from the order as it is then: the amounts shown for a version are the amounts paid for it.
+A ruling is bound to the versions of case and order that the person saw; anything newer refuses it with `stale` (I10). It is carried out
+inside a savepoint (`parts.py`); a plan that returns less than was paid must be the very plan the buyer consented to, and one that leaves what
+a person may decide alone is given up again and waits, as a question, for a second person who has to get the same plan.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
 
 from unwind.domain.access import Principal, Scope, authorise
-from unwind.domain.case import Case, CaseOutcome, Kind, Leg, Part, PartState, RefundOn
-from unwind.domain.errors import Refusal, require
+from unwind.domain.case import CaseOutcome, Kind, Leg, Part, PartState, RefundOn, Way
+from unwind.domain.decisions import (
+    Bearer,
+    Choice,
+    Cost,
+    Fee,
+    Ruling,
+    plan_digest,
+    reasons_for_a_second,
+    ways_on,
+)
+from unwind.domain.errors import require
 from unwind.domain.legs import HAS_LEFT, LegKind, LegState
-from unwind.domain.order import LineId, Order
-from unwind.domain.plan import PartPlan, build_legs, partition
-from unwind.domain.stage import ON_THE_WAY
+from unwind.domain.next_step import ASKED_OF_THE_BUYER
+from unwind.domain.order import LineId
+from unwind.domain.questions import Audience, Question, QuestionState
+from unwind.domain.questions import Kind as QuestionKind
 from unwind.domain.transitions import Event, State
-from unwind.flow import goods
 from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke, start_round
 from unwind.flow.execute import Lease, Locked, lock_both
-from unwind.flow.queue import require_hold
+from unwind.flow.parts import Carried, carry_out, lay_back
+from unwind.flow.questions import ask
+from unwind.flow.queue import LEADS, require_hold
 from unwind.flow.services import Services
-from unwind.storage import cases, locks, money, privacy, tasks
+from unwind.storage import cases, costs, privacy, questions
 from unwind.storage.database import Connection
 
 STOPS_GOODS = frozenset({LegKind.HOLD_SHIPMENT, LegKind.RECALL_PARCEL})
 """A refusal of these has changed nothing: the part can be planned anew."""
-
-
-class Choice(StrEnum):
-    APPROVE = "approve"
-    APPROVE_PART = "approve_part"
-    DECLINE = "decline"
-    RECALL = "recall"
-    RETRY = "retry"
-    """Blocked legs are asked for again by their own numbers (after a top-up, a corrected account, a cleared doubt)."""
-    ANSWER = "answer"
-    """An inquiry or an aftermath is dealt with; nothing is taken back."""
+ENDS = {
+    Choice.DECLINE: (Event.DECLINED, CaseOutcome.DECLINED),
+    Choice.HAND_ON: (Event.HANDED_ON, CaseOutcome.HANDED_ON),
+    Choice.KEEP: (Event.KEPT, CaseOutcome.RETAINED),
+}
+"""Choices after which nothing has to be carried out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """One human decision. `lines` only with APPROVE_PART; `part_no` None means every part that waits."""
+class Rehearsal:
+    """What a ruling would do, and what stands in its way."""
 
-    choice: Choice
-    case_version: int
-    order_version: int
-    part_no: int | None = None
-    lines: Mapping[LineId, int] = field(default_factory=dict)
-    refund_on: RefundOn | None = None
-    reason_code: str = ""
-    note: str = ""
+    carried: Carried
+    digest: str
+    needs_consent: bool
+    """It returns less than was paid, and the buyer has not agreed to exactly this."""
+    second: tuple[str, ...]
+    """Why a second person is needed; empty: they are not."""
 
 
 async def hand_over(services: Services, part: Part, leg: Leg, lease: Lease) -> None:
@@ -61,7 +69,7 @@ async def hand_over(services: Services, part: Part, leg: Leg, lease: Lease) -> N
         rule = _why(leg)
         stuck = next(p for p in locked.case.parts if p.part_no == part.part_no)
         if leg.kind in STOPS_GOODS and leg.code.startswith("refused"):
-            await _lay_back(conn, locked, stuck)
+            await lay_back(conn, locked, stuck)
         elif leg.state not in {LegState.BLOCKED, LegState.PLANNED}:
             await cases.set_leg(
                 conn,
@@ -102,54 +110,164 @@ def _why(leg: Leg) -> str:
     return f"{leg.kind}_unfinished"
 
 
-async def decide(services: Services, principal: Principal, case_id: str, verdict: Verdict) -> None:
-    """Carries a person's decision into the plan. Raises Refusal; nothing is written then."""
+async def decide(
+    services: Services, principal: Principal, case_id: str, ruling: Ruling, *, data: Mapping[str, object] | None = None
+) -> Question | None:
+    """Carries a person's ruling into the plan; or leaves it, as a question, to a second person. Raises Refusal; nothing is written then."""
     async with services.database.transaction() as conn:
-        locked = await lock_both(conn, case_id, token=None)
-        authorise(principal, Scope.CASES_DECIDE, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
+        locked = await lock_for(conn, principal, case_id)
         require_hold(locked.case, principal, locked.now)
-        _require_fresh(locked, verdict)
+        _require_fresh(locked, ruling)
+        return await decide_within(conn, services, locked, principal, ruling, data=data or {})
+
+
+async def decide_within(
+    conn: Connection,
+    services: Services,
+    locked: Locked,
+    principal: Principal,
+    ruling: Ruling,
+    *,
+    data: Mapping[str, object],
+) -> Question | None:
+    """The same on a case that the caller has locked and checked."""
+    require(locked.case.state is State.REVIEW, "not_in_review", state=locked.case.state)
+    said = {"choice": ruling.choice, "reason": ruling.reason_code, **data}
+    if ruling.note:
+        said["note"] = await _keep_note(conn, services, locked, ruling.note)
+    if ruling.choice is Choice.ANSWER:
+        await _answer(conn, locked, principal, said)
+        return None
+    async with conn.transaction() as savepoint:
+        seen = await attempt(conn, locked, principal, ruling)
+        require(not seen.needs_consent, "consent_needed", kept_minor=ruling.kept_minor, plan=seen.digest)
+        if seen.second:
+            raise psycopg.Rollback(savepoint)
+        await _conclude(conn, locked, principal, ruling, said, seen.carried)
+    if not seen.second:
+        return None
+    return await ask(
+        conn,
+        services,
+        locked,
+        kind=QuestionKind.APPROVAL,
+        audience=Audience.LEAD,
+        subject={"ruling": ruling_document(ruling), "why": list(seen.second), "plan": plan_document(seen.carried)},
+        digest=seen.digest,
+        by=principal,
+        words=ruling.note,
+    )
+
+
+async def rehearse(services: Services, principal: Principal, case_id: str, ruling: Ruling) -> tuple[Locked, Rehearsal]:
+    """Everything that `decide` would do, given up again. The versions in `ruling` are not looked at."""
+    async with services.database.transaction() as conn:
+        locked = await lock_for(conn, principal, case_id)
         require(locked.case.state is State.REVIEW, "not_in_review", state=locked.case.state)
-        data: dict[str, object] = {"choice": verdict.choice, "reason": verdict.reason_code}
-        if verdict.note:
-            key = await privacy.keep_private(
-                conn,
-                services.vault,
-                locked.order.order_id,
-                {"note": verdict.note},
-                wrapped_key=locked.row.wrapped_key,
-                case_id=case_id,
-            )
-            data["note"] = privacy.commit_to(verdict.note, key=key)
-        if verdict.choice is Choice.ANSWER:
-            await _answer(conn, locked, principal, data)
-            return
-        parts = _chosen_parts(locked.case, verdict)
-        for part in parts:
-            await _decide_part(conn, locked, part, verdict)
-        data["parts"] = [part.part_no for part in parts]
-        await _conclude(conn, locked, principal, verdict, data, decided={part.part_no for part in parts})
+        async with conn.transaction(force_rollback=True):
+            seen = await attempt(conn, locked, principal, ruling)
+    return locked, seen
 
 
-def _require_fresh(locked: Locked, verdict: Verdict) -> None:
+async def second(services: Services, principal: Principal, question_id: str, *, is_agreed: bool, note: str = "") -> str:
+    """A second person agrees, and the ruling is carried out if it is still the same plan; or refuses. Returns the case."""
+    async with services.database.transaction() as conn:
+        question = await questions.read_question(conn, question_id)
+        require(question is not None and question.kind is QuestionKind.APPROVAL, "not_found")
+        assert question is not None  # noqa: S101 - for the type checker; required above
+        locked = await lock_for(conn, principal, question.case_id)
+        require(principal.role in LEADS, "forbidden")
+        require(
+            f":{principal.principal_id}" not in question.asked_by and principal.principal_id not in locked.case.barred,
+            "different_person_needed",
+        )
+        evidence = {"note": await _keep_note(conn, services, locked, note)} if note else {}
+        is_first = await questions.close_question(
+            conn,
+            question_id,
+            state=QuestionState.AGREED if is_agreed else QuestionState.REFUSED,
+            by=principal.actor,
+            at=locked.now,
+            evidence=evidence,
+        )
+        require(is_first, "question_closed", state=question.state)
+        said = {"question": question.n, "kind": question.kind, "answer": "agreed" if is_agreed else "refused"}
+        await record(
+            conn,
+            question.case_id,
+            Event.QUESTION_ANSWERED,
+            at=locked.now,
+            actor=principal.actor,
+            data=said,
+            is_due_now=True,
+        )
+        if is_agreed:
+            await _carry_approved(conn, locked, principal, question)
+        return question.case_id
+
+
+async def _carry_approved(conn: Connection, locked: Locked, principal: Principal, question: Question) -> None:
+    ruling = read_ruling(question.subject["ruling"])
+    carried = await carry_out(conn, locked, ruling, by=question.asked_by)
+    require(plan_digest(ruling, carried.parts) == question.digest, "stale", state=locked.case.state)
+    said = {
+        "choice": ruling.choice,
+        "reason": ruling.reason_code,
+        "first": question.asked_by,
+        "second": principal.actor,
+    }
+    await _conclude(conn, locked, principal, ruling, said, carried)
+
+
+async def lock_for(conn: Connection, principal: Principal, case_id: str) -> Locked:
+    """Order and case, for somebody who may decide on them."""
+    locked = await lock_both(conn, case_id, token=None)
+    authorise(principal, Scope.CASES_DECIDE, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
+    return locked
+
+
+async def attempt(conn: Connection, locked: Locked, principal: Principal, ruling: Ruling) -> Rehearsal:
+    """Carries it out, and says what stands in its way; the caller keeps it or gives it up."""
+    carried = await carry_out(conn, locked, ruling, by=principal.actor)
+    digest = plan_digest(ruling, carried.parts)
+    case_id = locked.case.case_id
+    consent = await questions.agreed_to(conn, case_id, QuestionKind.CONSENT, digest)
+    reasons = reasons_for_a_second(
+        ruling,
+        carried.parts,
+        screened=[(part.rule, part.verdict, part.refund_on) for part in carried.chosen],
+        limits=await costs.limits_of(conn, locked.case.merchant_id),
+    )
+    return Rehearsal(
+        carried=carried,
+        digest=digest,
+        needs_consent=ruling.kept_minor > 0 and consent is None,
+        second=reasons,
+    )
+
+
+async def _keep_note(conn: Connection, services: Services, locked: Locked, note: str) -> str:
+    """Encrypts it with the order's key; the history gets a commitment."""
+    key = await privacy.keep_private(
+        conn,
+        services.vault,
+        locked.order.order_id,
+        {"note": note},
+        wrapped_key=locked.row.wrapped_key,
+        case_id=locked.case.case_id,
+    )
+    return privacy.commit_to(note, key=key)
+
+
+def _require_fresh(locked: Locked, ruling: Ruling) -> None:
     require(
-        locked.case.version == verdict.case_version and locked.order.version == verdict.order_version,
+        locked.case.version == ruling.case_version and locked.order.version == ruling.order_version,
         "stale",
         case_version=locked.case.version,
         order_version=locked.order.version,
         state=locked.case.state,
         rule=locked.case.rule,
     )
-
-
-def _chosen_parts(case: Case, verdict: Verdict) -> list[Part]:
-    waiting = [part for part in case.parts if part.state is PartState.REVIEW]
-    if verdict.part_no is not None:
-        waiting = [part for part in waiting if part.part_no == verdict.part_no]
-    require(bool(waiting), "nothing_to_decide")
-    if verdict.choice is Choice.APPROVE_PART:
-        require(len(waiting) == 1 and bool(verdict.lines), "name_one_part_and_its_lines")
-    return waiting
 
 
 async def _answer(conn: Connection, locked: Locked, principal: Principal, data: Mapping[str, object]) -> None:
@@ -172,161 +290,41 @@ async def _answer(conn: Connection, locked: Locked, principal: Principal, data: 
     )
 
 
-async def _decide_part(conn: Connection, locked: Locked, part: Part, verdict: Verdict) -> None:
-    has_left = any(leg.state in HAS_LEFT for leg in part.legs)
-    match verdict.choice:
-        case Choice.RETRY:
-            await _retry(conn, locked, part)
-        case Choice.DECLINE:
-            require(not has_left or _only_unanswered_hold(part), "past_no_return", part=part.part_no)
-            await _lay_back(conn, locked, part)
-            await cases.set_part(conn, locked.case.case_id, part.part_no, state=PartState.DECLINED)
-            await cases.close_lines(conn, locked.case.case_id, part_no=part.part_no)
-        case Choice.APPROVE | Choice.RECALL | Choice.APPROVE_PART:
-            require(not has_left or _only_unanswered_hold(part), "legs_unfinished", part=part.part_no)
-            if _may_resume(part) and verdict.choice is Choice.APPROVE:
-                await cases.set_part(
-                    conn, locked.case.case_id, part.part_no, state=PartState.EXECUTING, is_decided=True
-                )
-                return
-            if part.legs:
-                await _lay_back(conn, locked, part)
-                locked = await lock_both(conn, locked.case.case_id, token=None)
-            if verdict.choice is Choice.APPROVE_PART:
-                part = await _narrow(conn, locked, part, verdict.lines)
-            await _start(conn, locked, part, verdict)
-        case Choice.ANSWER:
-            raise Refusal("only_for_questions")
-
-
-def _only_unanswered_hold(part: Part) -> bool:
-    """A hold that nobody answered is the one leg a person may give up: it has changed nothing that is known."""
-    return all(leg.kind is LegKind.HOLD_SHIPMENT for leg in part.legs if leg.state in HAS_LEFT)
-
-
-def _may_resume(part: Part) -> bool:
-    """The hold came through after all, or only money is to go back: the plan goes on where it stood."""
-    states = {leg.state for leg in part.legs}
-    if not part.quantities:
-        return LegState.PLANNED in states and not states & HAS_LEFT
-    return LegState.SUCCEEDED in states and LegState.PLANNED in states and not states & HAS_LEFT
-
-
-async def _retry(conn: Connection, locked: Locked, part: Part) -> None:
-    blocked = [leg for leg in part.legs if leg.state is LegState.BLOCKED]
-    require(bool(blocked), "nothing_to_retry", part=part.part_no)
-    for leg in blocked:
-        await cases.set_leg(
-            conn,
-            locked.case.case_id,
-            leg.leg_no,
-            state=LegState.UNKNOWN,
-            next_try_at=locked.now,
-            attempts=1,
-            due_at=None,
-            code="retried",
-        )
-    await cases.set_part(conn, locked.case.case_id, part.part_no, state=PartState.EXECUTING, is_decided=True)
-
-
-async def _lay_back(conn: Connection, locked: Locked, part: Part) -> None:
-    """Gives up legs that had no effect, the money set aside, the units spoken for."""
-    case_id = locked.case.case_id
-    if not part.legs or all(leg.state is LegState.RELEASED for leg in part.legs):
-        return
-    if any(leg.kind is LegKind.HOLD_SHIPMENT and leg.state is LegState.SUCCEEDED for leg in part.legs):
-        await goods.unhold(conn, locked.order, case_id, part, locked.now)
-    for leg in part.legs:
-        if leg.state is not LegState.SUCCEEDED:
-            await cases.set_leg(conn, case_id, leg.leg_no, state=LegState.RELEASED, next_try_at=None)
-    await tasks.withdraw_tasks(conn, case_id, part.part_no)
-    await locks.lock_payments(conn, [leg.target for leg in part.legs if leg.amount_minor > 0])
-    await money.release_refunds(conn, case_id, part.part_no)
-    await cases.give_back_units(conn, locked.order.order_id, part.quantities)
-    await goods.untake_from_parcel(conn, locked.order, part)
-
-
-async def _narrow(conn: Connection, locked: Locked, part: Part, lines: Mapping[LineId, int]) -> Part:
-    """Keeps the named units in the part and declines the rest of it."""
-    for line_id, units in lines.items():
-        require(0 < units <= part.quantities.get(line_id, 0), "quantity_too_large", line=line_id)
-    rest = {line_id: units - lines.get(line_id, 0) for line_id, units in part.quantities.items()}
-    rest = {line_id: units for line_id, units in rest.items() if units > 0}
-    require(bool(rest), "name_one_part_and_its_lines")
-    await cases.split_part(conn, locked.case.case_id, part.part_no, keep=lines, rest=rest)
-    return replace(part, quantities=dict(lines))
-
-
-def plan_of_part(order: Order, quantities: Mapping[LineId, int]) -> PartPlan:
-    """The part as it would be planned now. Refuses when meanwhile it is no longer one part."""
-    plans = partition(order, quantities)
-    require(len(plans) == 1, "order_changed", parts=len(plans))
-    return plans[0]
-
-
-async def _start(conn: Connection, locked: Locked, part: Part, verdict: Verdict) -> None:
-    """Plans the part as the order is now, sets its money aside and lets the loop carry it out."""
-    case_id, order = locked.case.case_id, locked.order
-    plan = plan_of_part(order, part.quantities)
-    is_recall = plan.stage in ON_THE_WAY
-    if verdict.choice is Choice.RECALL:
-        require(is_recall and plan.shipment is not None, "no_parcel_to_recall", stage=plan.stage)
-    refund_on = verdict.refund_on or part.refund_on
-    shipment_id = plan.shipment.shipment_id if plan.shipment else ""
-    await locks.lock_payments(conn, [share.payment_id for share in plan.amounts.shares])
-    await cases.plan_part(
-        conn,
-        case_id,
-        part.part_no,
-        kind=plan.kind,
-        shipment_id=shipment_id,
-        stage=plan.stage,
-        refund_on=refund_on,
-        returned_minor=plan.amounts.returned_minor,
-        completes_order=plan.completes_order,
-    )
-    await cases.take_units(conn, order.order_id, part.quantities)
-    await goods.take_from_parcel(conn, order, replace(part, shipment_id=shipment_id))
-    await money.reserve_refunds(
-        conn,
-        order_id=order.order_id,
-        case_id=case_id,
-        part_no=part.part_no,
-        currency=order.currency,
-        shares=plan.amounts.shares,
-    )
-    await cases.add_legs(conn, case_id, part.part_no, build_legs(order, plan, refund_on=refund_on))
-
-
 async def _conclude(
     conn: Connection,
     locked: Locked,
     principal: Principal,
-    verdict: Verdict,
+    ruling: Ruling,
     data: Mapping[str, object],
-    *,
-    decided: set[int],
+    carried: Carried,
 ) -> None:
-    """The event of the decision. Other parts may still wait; a pure decline ends the case."""
+    """The event of the ruling. Other parts may still wait; what needs nothing carried out ends the case."""
+    decided = {part.part_no for part in carried.parts}
     others = [part for part in locked.case.parts if part.part_no not in decided]
     still_waiting = any(part.state is PartState.REVIEW for part in others)
     running = any(part.state in {PartState.EXECUTING, PartState.DONE} for part in others)
+    is_end = ruling.choice in ENDS and not any(part.legs for part in carried.parts)
     outcome = None
     if still_waiting:
         event = Event.PART_DECIDED
-    elif verdict.choice is Choice.DECLINE and running:
+    elif is_end and running:
         event = Event.REST_CONTINUES
-    elif verdict.choice is Choice.DECLINE:
-        event, outcome = Event.DECLINED, CaseOutcome.DECLINED
+    elif is_end:
+        event, outcome = ENDS[ruling.choice]
     else:
         event = Event.APPROVED
+    said = {**data, "parts": sorted(decided)}
+    if ruling.choice is Choice.DECLINE:
+        said["ways"] = list(ways_on([part.stage for part in carried.parts]))
+    if ruling.costs:
+        said["costs"] = [[cost.fee, cost.amount_minor, cost.bearer] for cost in ruling.costs]
     await record(
         conn,
         locked.case.case_id,
         event,
         at=locked.now,
         actor=principal.actor,
-        data=data,
+        data=said,
         outcome=outcome,
         first_human_at=locked.now,
         answered_at=None if still_waiting else locked.now,
@@ -335,19 +333,81 @@ async def _conclude(
     )
 
 
+def tells(carried: Carried, choice: Choice) -> list[str]:
+    """The facts the buyer will be told if it goes as planned (`wording.TEXTS`)."""
+    if choice in ENDS and not any(part.legs for part in carried.parts):
+        return [ENDS[choice][1].value]
+    facts: list[str] = []
+    for part in carried.parts:
+        if part.way in ASKED_OF_THE_BUYER:
+            facts.append(ASKED_OF_THE_BUYER[Way(part.way)])
+        if part.way == Way.KEEP:
+            facts.append(CaseOutcome.RETAINED.value)
+        elif any(kind == LegKind.REFUND for kind, _, _ in part.legs):
+            facts += ["refund_on_its_way", "refund_done"]
+        else:
+            facts.append("cancelled")
+    return list(dict.fromkeys(facts))
+
+
+def plan_document(carried: Carried) -> list[dict[str, Any]]:
+    """The plan as people and links are shown it: codes, amounts, units."""
+    return [
+        {
+            "part_no": part.part_no,
+            "way": str(part.way),
+            "stage": str(part.stage),
+            "refund_on": str(part.refund_on),
+            "lines": dict(part.lines),
+            "paid_minor": part.paid_minor,
+            "kept_minor": part.kept_minor,
+            "returned_minor": part.returned_minor,
+            "legs": [{"kind": kind, "target": target, "amount_minor": amount} for kind, target, amount in part.legs],
+        }
+        for part in carried.parts
+    ]
+
+
+def ruling_document(ruling: Ruling) -> dict[str, Any]:
+    """Without the note, which is private, and without versions: the plan's digest stands for them."""
+    return {
+        "choice": ruling.choice.value,
+        "part_no": ruling.part_no,
+        "lines": dict(ruling.lines),
+        "refund_on": ruling.refund_on.value if ruling.refund_on else None,
+        "costs": [[cost.fee.value, cost.amount_minor, cost.bearer.value] for cost in ruling.costs],
+        "compensation_minor": ruling.compensation_minor,
+        "reason_code": ruling.reason_code,
+    }
+
+
+def read_ruling(document: Mapping[str, Any]) -> Ruling:
+    return Ruling(
+        choice=Choice(document["choice"]),
+        case_version=0,
+        order_version=0,
+        part_no=document["part_no"],
+        lines={LineId(line_id): units for line_id, units in document["lines"].items()},
+        refund_on=RefundOn(document["refund_on"]) if document["refund_on"] else None,
+        costs=tuple(Cost(fee=Fee(f), amount_minor=a, bearer=Bearer(b)) for f, a, b in document["costs"]),
+        compensation_minor=document["compensation_minor"],
+        reason_code=document["reason_code"],
+    )
+
+
 async def withdraw(services: Services, principal: Principal, case_id: str) -> None:
     """The buyer changes their mind, as long as nothing has left."""
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, case_id, token=None)
         authorise(principal, Scope.CASES_REQUEST, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
-        require(locked.case.state is State.REVIEW, "past_no_return", state=locked.case.state)
+        require(locked.case.state in {State.REVIEW, State.WATCHING}, "past_no_return", state=locked.case.state)
         require(
             all(part.state is PartState.REVIEW and not _has_effect(part) for part in locked.case.parts),
             "past_no_return",
             state=locked.case.state,
         )
         for part in locked.case.parts:
-            await _lay_back(conn, locked, part)
+            await lay_back(conn, locked, part)
             await cases.set_part(conn, case_id, part.part_no, state=PartState.WITHDRAWN)
         await cases.close_lines(conn, case_id)
         await record(

@@ -11,7 +11,7 @@ import structlog
 
 from unwind.domain.next_step import Need, Step, next_step
 from unwind.domain.transitions import Event, State
-from unwind.flow import archive, execute, notify, recall, review, settle, strike
+from unwind.flow import archive, execute, notify, recall, review, settle, strike, watch
 from unwind.flow.execute import Lease
 from unwind.flow.services import Services
 from unwind.logs import place_of
@@ -20,6 +20,8 @@ from unwind.storage import cases, locks
 STEPS_MAX = 200
 """Far more than any case needs in one go; a case that wants more is given back and looked at again."""
 CASES_MAX = 16
+LOOKED_AT = frozenset({State.REVIEW, State.WATCHING})
+"""Whose parcels somebody is about to decide on, or waits for."""
 
 log = structlog.get_logger()
 
@@ -54,7 +56,9 @@ async def advance(services: Services, lease: Lease) -> None:
         case, now = cases.to_case(row), row["now"]
         step = Step(need=Need.WAIT) if case.state is State.ARCHIVED else next_step(case, now)
         if step.need is Need.WAIT:
-            if case.state is State.REVIEW and await recall.look_at_parcels(services, lease):
+            if case.state in LOOKED_AT and await recall.look_at_parcels(services, lease):
+                continue
+            if case.state is State.WATCHING and await watch.look(services, lease):
                 continue
             async with services.database.transaction() as conn:
                 await locks.release_lease(conn, lease.case_id, lease.token, next_check_at=step.until)

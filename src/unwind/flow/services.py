@@ -72,3 +72,5 @@ class Services:
     health: Health = field(default_factory=Health)
     pace: Pace = field(default_factory=Pace)
     hours: Hours = field(default_factory=Hours)
+    public_url: str = ""
+    """How people outside reach us; in links that are sent to them."""

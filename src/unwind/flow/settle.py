@@ -1,6 +1,6 @@
 """Step 6: accepted is not refunded. A case leaves here only when every leg of every part that runs is final."""
 
-from unwind.domain.case import CaseOutcome, Kind, PartState, RefundOn
+from unwind.domain.case import CaseOutcome, Kind, PartState, RefundOn, Way
 from unwind.domain.plan import build_legs, closing_part
 from unwind.domain.transitions import Event
 from unwind.flow.chronicle import record
@@ -20,10 +20,19 @@ async def move_on(services: Services, event: Event, lease: Lease) -> None:
         if event is Event.SETTLED:
             for part in locked.case.parts:
                 if part.state is PartState.EXECUTING:
-                    await cases.set_part(conn, lease.case_id, part.part_no, state=PartState.DONE)
-            is_complete = locked.order.is_cancelled
-            outcome = CaseOutcome.CANCELLED if is_complete else CaseOutcome.PARTLY_CANCELLED
+                    ended = PartState.RETAINED if part.way is Way.KEEP else PartState.DONE
+                    await cases.set_part(conn, lease.case_id, part.part_no, state=ended)
+            outcome = _outcome(locked)
         await record(conn, lease.case_id, event, at=locked.now, data={}, outcome=outcome)
+
+
+def _outcome(locked: Locked) -> CaseOutcome:
+    """Kept where nothing at all was taken back."""
+    running = [part for part in locked.case.parts if part.state is PartState.EXECUTING]
+    if running and all(part.way is Way.KEEP for part in running):
+        taken = any(part.state is PartState.DONE for part in locked.case.parts)
+        return CaseOutcome.PARTLY_CANCELLED if taken else CaseOutcome.RETAINED
+    return CaseOutcome.CANCELLED if locked.order.is_cancelled else CaseOutcome.PARTLY_CANCELLED
 
 
 async def _add_closing_part(conn: Connection, locked: Locked) -> bool:

@@ -13,15 +13,18 @@ import structlog
 from unwind.domain.case import Case, holder_of
 from unwind.domain.clocks import Clock, Rung
 from unwind.domain.errors import Refusal
+from unwind.domain.questions import Audience, QuestionState
 from unwind.domain.strokes import Stroke, due_stroke
 from unwind.domain.transitions import Event, State
+from unwind.flow import answers
 from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke, work_out_again
 from unwind.flow.execute import Locked, lock_both
 from unwind.flow.notify import STAFF, staff_channel
+from unwind.flow.questions import remind
 from unwind.flow.services import Services
 from unwind.logs import place_of
-from unwind.storage import clocks, locks, messages
+from unwind.storage import clocks, locks, messages, questions
 from unwind.storage.database import Connection
 
 CASES_MAX = 32
@@ -73,10 +76,32 @@ async def strike(services: Services, case_id: str, *, token: int | None) -> None
 
 
 async def _resume(conn: Connection, services: Services, locked: Locked) -> None:
+    """The time the buyer was given is over. A question of its own that ran with it has its own consequences."""
+    for question in await questions.questions_of(conn, locked.case.case_id):
+        if question.audience is Audience.BUYER and question.state is QuestionState.OPEN:
+            await answers.hear_nothing(conn, services, locked, question)
+            return
     case_id, asked_until = locked.case.case_id, locked.case.clocks.asked_until if locked.case.clocks else None
     await clocks.end_pause(conn, case_id, asked_until or locked.now)
     await work_out_again(conn, services, locked.case, locked.now)
     await record(conn, case_id, Event.BUYER_SILENT, at=locked.now, data={}, is_due_now=True)
+
+
+async def strike_questions(services: Services, *, questions_max: int = CASES_MAX) -> bool:
+    """Questions to be reminded of, or given up. True when there may be more."""
+    async with services.database.connection() as conn:
+        due = await questions.due_questions(conn, questions_max=questions_max)
+    for row in due:
+        async with services.database.transaction() as conn:
+            locked = await lock_both(conn, row["case_id"], token=None)
+            question = await questions.read_question(conn, row["question_id"])
+            if question is None or question.state is not QuestionState.OPEN:
+                continue
+            if question.due_at <= locked.now:
+                await answers.hear_nothing(conn, services, locked, question)
+            elif question.remind_at is not None and question.remind_at <= locked.now:
+                await remind(conn, locked, question)
+    return len(due) == questions_max
 
 
 async def _ring(conn: Connection, services: Services, locked: Locked, stroke: Stroke, *, is_due_now: bool) -> None:

@@ -1,7 +1,9 @@
 """The words of every message, zh and en, by fact. Filled when a message is sent; nothing personal is stored with it."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from unwind.domain.money import format_minor
 
@@ -23,11 +25,52 @@ TEXTS = {
         "We have your question; expect an answer within about {minutes} minutes.",
     ),
     "declined": (
-        "本次不能按取消处理。您可以申请退货、拒收,或要求人工客服复核。",
-        "This cannot be cancelled. You may return it, refuse the parcel, or ask a person to look again.",
+        "本次不能按取消处理。{ways}",
+        "This cannot be cancelled. {ways}",
     ),
     "withdrawn": ("您的取消申请已撤回,订单继续处理。", "Your request is withdrawn; the order goes on."),
     "answered": ("您的问题已处理。", "Your question has been dealt with."),
+    "retained": ("已按约定保留您的订单,感谢您的耐心。", "Your order is kept as agreed. Thank you for your patience."),
+    "handed_on": (
+        "您的申请已转售后处理,可在订单页申请退货或退款。",
+        "After-sales takes over: ask for a return or a refund on your order's page.",
+    ),
+    "waiting": (
+        "好的,订单为您保留并持续跟进;如未按约定送到,客服会主动联系您,您也可以随时取消。",
+        "We keep the order and watch it; if what was promised does not come true we get in touch. You may still cancel at any time.",
+    ),
+    "refuse_at_door": (
+        "包裹未能拦下。请在派送时当面拒收,包裹退回验收后原路退款。",
+        "The parcel could not be stopped. Please refuse it at the door; the money returns once it is back and inspected.",
+    ),
+    "send_back": (
+        "请按指引寄回商品,验收后原路退款。",
+        "Please send the goods back as instructed; the money returns once they are inspected.",
+    ),
+    "offer_wait": (
+        "您愿意再等等吗?我们承诺{promised_at}前办到;不愿意可直接选择继续取消。{link}",
+        "Would you wait a little longer? We promise it by {promised_at}; if not, simply say so and it is cancelled. {link}",
+    ),
+    "offer_faster_dispatch": (
+        "我们可以在{promised_at}前优先发出,您愿意保留订单吗?不愿意可直接选择继续取消。{link}",
+        "We can dispatch it by {promised_at}. Keep the order? If not, simply say so and it is cancelled. {link}",
+    ),
+    "offer_address_change": (
+        "可以为您改到新的收货地址,不必取消。请在链接中填写,或选择继续取消。{link}",
+        "We can send it to another address instead. Give it through the link, or go on cancelling. {link}",
+    ),
+    "offer_partial_cancel": (
+        "可以只取消其中一部分商品,其余照常发出。请选择,或继续全部取消。{link}",
+        "We can cancel only part of it and send the rest. Choose, or cancel everything. {link}",
+    ),
+    "offer_price_protection": (
+        "可以补您差价{amount},订单保留。您愿意吗?不愿意可直接选择继续取消。{link}",
+        "We can pay you the difference of {amount} and keep the order. If not, simply say so and it is cancelled. {link}",
+    ),
+    "asked_consent": (
+        "本次实付{paid},其中{kept}需由您承担,退回{amount}。请确认是否同意;不同意不会扣款。{link}",
+        "You paid {paid}; {kept} of it would be borne by you and {amount} returned. Please say whether you agree; nothing is kept otherwise. {link}",
+    ),
     "refund_on_its_way": (
         "订单已取消,退款{amount}已提交,{estimate}。",
         "The order is cancelled; {amount} is on its way back: {estimate}.",
@@ -35,6 +78,17 @@ TEXTS = {
     "refund_done": ("退款{amount}已完成,{estimate}。", "{amount} has been refunded: {estimate}."),
 }
 
+
+WAYS = {
+    "refuse_at_door": (
+        "包裹送到时您可以当面拒收,退回后退款",
+        "you may refuse the parcel at the door and are refunded once it is back",
+    ),
+    "return": ("收货后可申请退货退款", "you may return it once you have it"),
+    "appeal": ("也可要求另一位客服复核", "you may ask for another person to look at it again"),
+}
+"""A decline is no dead end: the buyer's ways on, in the same message."""
+WAYS_ORDER = ("refuse_at_door", "return", "appeal")
 
 STAFF_TEXTS = {
     "staff_warned": (
@@ -56,6 +110,10 @@ STAFF_TEXTS = {
         "工单 {case} 已超时,请组长立即处理。",
         "Case {case} is overdue; a lead should see that it is answered now.",
     ),
+    "staff_second": (
+        "工单 {case} 的处理需要第二人复核,请组长查看。",
+        "A decision on case {case} needs a second person; a lead should look.",
+    ),
     "staff_alert": (
         "连接 {connection} 告警:{kind}({code}),请检查。",
         "Connection {connection}: {kind} ({code}); somebody should look.",
@@ -68,9 +126,30 @@ def words_of(params: Mapping[str, Any], *, language: str) -> dict[str, str]:
     """The values that texts and providers' templates are filled with, as people read them."""
     is_zh = language != "en"
     shown = {name: str(value) for name, value in params.items() if isinstance(value, str | int)}
-    amount = format_minor(int(params.get("amount_minor", 0)), str(params.get("currency", "CNY")))
+
+    def money(name: str) -> str:
+        return format_minor(int(params.get(name, 0)), str(params.get("currency", "CNY")))
+
+    amount = money("amount_minor")
     estimate = str(params.get("estimate_zh" if is_zh else "estimate_en", ""))
-    return {**shown, "minutes": str(params.get("minutes", 0)), "amount": amount, "estimate": estimate}
+    ways = [way for way in WAYS_ORDER if way in str(params.get("ways", "return appeal")).split()]
+    said = (";" if is_zh else "; ").join(WAYS[way][0 if is_zh else 1] for way in ways)
+    return {
+        **shown,
+        "minutes": str(params.get("minutes", 0)),
+        "amount": amount,
+        "paid": money("paid_minor"),
+        "kept": money("kept_minor"),
+        "estimate": estimate,
+        "promised_at": _moment(str(params.get("promised_at", "")), str(params.get("time_zone", "Asia/Shanghai"))),
+        "ways": f"{said}。" if is_zh else f"{said[:1].upper()}{said[1:]}.",
+        "link": str(params.get("link", "")),
+    }
+
+
+def _moment(text: str, time_zone: str) -> str:
+    """A promised moment in the shop's time zone, to the minute."""
+    return datetime.fromisoformat(text).astimezone(ZoneInfo(time_zone)).strftime("%m-%d %H:%M") if text else ""
 
 
 def text_of(fact: str, params: Mapping[str, Any], *, language: str) -> str:

@@ -6,11 +6,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from unwind.domain.case import Case, CaseOutcome, Kind, Leg, Part, PartKind, PartState, RefundOn
+from unwind.domain.case import Case, CaseOutcome, Kind, Leg, Part, PartKind, PartState, RefundOn, Verdict, Way
 from unwind.domain.clocks import Clocks, Rung
 from unwind.domain.legs import LegKind, LegState
 from unwind.domain.order import CaseId, LineId, OrderId
 from unwind.domain.plan import LegDraft
+from unwind.domain.questions import Promised, Watch
 from unwind.domain.transitions import State
 from unwind.storage import stock
 from unwind.storage.database import Connection, to_json
@@ -200,6 +201,9 @@ def to_case(row: Mapping[str, Any]) -> Case:
         claimed_until=row["claimed_until"],
         is_escalated=row["escalated_at"] is not None,
         clocks=None if row["clocks"] is None else _to_clocks(row["clocks"]),
+        barred=frozenset(row["barred"]),
+        is_appeal=row["appeal_of"] is not None,
+        watch=_to_watch(row),
         parts=tuple(
             Part(
                 part_no=part["part_no"],
@@ -211,10 +215,21 @@ def to_case(row: Mapping[str, Any]) -> Case:
                 refund_on=RefundOn(part["refund_on"]),
                 is_decided=part["is_decided"],
                 legs=tuple(leg for leg in legs if leg.part_no == part["part_no"]),
+                way=Way(part["way"]),
+                kept_minor=part["kept_minor"],
+                stage=part["stage"],
+                verdict=Verdict(part["verdict"]),
+                returned_minor=part["returned_minor"],
             )
             for part in row["parts"] or ()
         ),
     )
+
+
+def _to_watch(row: Mapping[str, Any]) -> Watch | None:
+    if row["watch_for"] is None:
+        return None
+    return Watch(promised=Promised(row["watch_for"]), since=row["watch_since"], until=row["watch_until"])
 
 
 def _to_clocks(row: Mapping[str, Any]) -> Clocks:
@@ -351,13 +366,15 @@ async def plan_part(
     refund_on: str,
     returned_minor: int,
     completes_order: bool,
+    way: str = Way.STOP,
+    kept_minor: int = 0,
 ) -> None:
-    """A part as a person let it start: planned from the order as it was at that moment."""
+    """A part as a person let it start: planned from the order as it was at that moment. What is kept stands on the order too."""
     await conn.execute(
         """
         UPDATE case_parts SET kind = %(kind)s, shipment_id = %(shipment_id)s, stage = %(stage)s, refund_on = %(refund_on)s,
-            returned_minor = %(returned_minor)s, completes_order = %(completes_order)s, state = 'executing',
-            is_decided = true
+            returned_minor = %(returned_minor)s, completes_order = %(completes_order)s, way = %(way)s,
+            kept_minor = %(kept_minor)s, state = 'executing', is_decided = true
         WHERE case_id = %(case_id)s AND part_no = %(part_no)s
         """,
         {
@@ -367,10 +384,17 @@ async def plan_part(
             "refund_on": refund_on,
             "returned_minor": returned_minor,
             "completes_order": completes_order,
+            "way": way,
+            "kept_minor": kept_minor,
             "case_id": case_id,
             "part_no": part_no,
         },
     )
+    if kept_minor:
+        await conn.execute(
+            "UPDATE orders SET kept_minor = kept_minor + %s WHERE order_id = (SELECT order_id FROM cases WHERE case_id = %s)",
+            (kept_minor, case_id),
+        )
     await conn.execute(
         """
         UPDATE cases SET money_minor = (
@@ -379,6 +403,64 @@ async def plan_part(
         """,
         {"c": case_id},
     )
+
+
+async def unkeep(conn: Connection, case_id: str, part_no: int) -> None:
+    """The part is laid back: what it would have kept is the buyer's again."""
+    await conn.execute(
+        """
+        WITH given AS (
+            UPDATE case_parts new SET kept_minor = 0 FROM case_parts old
+            WHERE (new.case_id, new.part_no) = (%(c)s, %(p)s) AND (old.case_id, old.part_no) = (new.case_id, new.part_no)
+              AND old.kept_minor > 0
+            RETURNING old.kept_minor)
+        UPDATE orders SET kept_minor = orders.kept_minor - given.kept_minor
+        FROM given WHERE order_id = (SELECT order_id FROM cases WHERE case_id = %(c)s)
+        """,
+        {"c": case_id, "p": part_no},
+    )
+
+
+async def open_appeal(conn: Connection, case_id: str) -> str | None:
+    cursor = await conn.execute("SELECT case_id FROM cases WHERE appeal_of = %s AND state <> 'archived'", (case_id,))
+    row = await cursor.fetchone()
+    return row["case_id"] if row else None
+
+
+async def appeals_of(conn: Connection, case_id: str) -> list[dict[str, Any]]:
+    cursor = await conn.execute(
+        "SELECT case_id, state, outcome, opened_at, closed_at FROM cases WHERE appeal_of = %s ORDER BY opened_at, case_id",
+        (case_id,),
+    )
+    return await cursor.fetchall()
+
+
+async def set_watch(conn: Connection, case_id: str, watch: Watch | None) -> None:
+    """The case row is locked by the caller."""
+    await conn.execute(
+        "UPDATE cases SET watch_for = %s, watch_since = %s, watch_until = %s WHERE case_id = %s",
+        (watch.promised.value, watch.since, watch.until, case_id) if watch else (None, None, None, case_id),
+    )
+
+
+async def make_appeal(conn: Connection, case_id: str, *, appeal_of: str, barred: Sequence[str]) -> None:
+    """The case is an appeal against another; whoever decided that one may not decide this one."""
+    await conn.execute(
+        "UPDATE cases SET appeal_of = %s, barred = %s WHERE case_id = %s", (appeal_of, sorted(barred), case_id)
+    )
+
+
+async def deciders_of(conn: Connection, case_id: str) -> list[str]:
+    """Who declined or otherwise decided it, by principal; the system is nobody."""
+    cursor = await conn.execute(
+        """
+        SELECT DISTINCT actor FROM case_events
+        WHERE case_id = %s AND event IN ('declined', 'part_decided', 'rest_continues', 'handed_on', 'approved', 'answered')
+          AND actor NOT LIKE 'system:%%'
+        """,
+        (case_id,),
+    )
+    return [row["actor"].partition(":")[2] for row in await cursor.fetchall()]
 
 
 async def add_closing_part(conn: Connection, case_id: str, part_no: int, *, returned_minor: int) -> None:

@@ -67,3 +67,23 @@ async def refund_exceptions(conn: Connection, *, merchant_id: str | None, refund
         {"m": merchant_id, "n": refunds_max},
     )
     return await cursor.fetchall()
+
+
+async def recalls(conn: Connection, *, merchant_id: str | None, recalls_max: int) -> list[dict[str, Any]]:
+    """Legs about parcels on the road that are not final, the longest waiting first."""
+    cursor = await conn.execute(
+        """
+        SELECT c.case_id, c.order_id, c.merchant_id, c.state AS case_state, g.leg_no, g.part_no, g.kind, g.state, g.target AS shipment_id,
+            g.number AS request_no, g.attempts, g.next_try_at, g.due_at, g.code, s.carrier, s.waybill_no, s.return_waybill_no,
+            s.reported_stage AS stage, s.moved_at, s.fed_at, s.tracked_at,
+            (SELECT min(e.at) FROM case_events e WHERE e.case_id = g.case_id AND e.event = 'leg_claimed'
+                AND e.data->>'leg' = g.leg_no::text) AS asked_at
+        FROM cases c JOIN legs g USING (case_id)
+            LEFT JOIN shipments s ON s.order_id = c.order_id AND s.shipment_id = g.target
+        WHERE c.state <> 'archived' AND g.kind IN ('recall_parcel', 'redirect_parcel', 'receive_return')
+          AND g.state NOT IN ('succeeded', 'released', 'waived') AND (%(m)s::text IS NULL OR c.merchant_id = %(m)s)
+        ORDER BY asked_at NULLS LAST, c.case_id, g.leg_no LIMIT %(n)s
+        """,
+        {"m": merchant_id, "n": recalls_max},
+    )
+    return await cursor.fetchall()

@@ -107,6 +107,7 @@ def to_order_row(row: Mapping[str, Any]) -> OrderRow:
         payments=payments,
         shipments=tuple(_shipment(s) for s in row["shipments"] or ()),
         benefits=tuple(_benefit(b) for b in row["benefits"] or ()),
+        kept_minor=row["kept_minor"],
     )
     return OrderRow(
         order=order,

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from unwind.domain.seal import commit_to
 from unwind.storage.database import Connection
 
-__all__ = ["Vault", "commit_to", "keep_private", "open_private", "orders_of_person"]
+__all__ = ["Vault", "commit_to", "keep_private", "open_file", "open_private", "orders_of_person", "seal_file"]
 
 NONCE_BYTES = 12
 
@@ -77,11 +77,7 @@ async def keep_private(
 
     `wrapped_key` is the order's, as read under its lock; None makes and stores a new one.
     """
-    if wrapped_key is None:
-        key, wrapped_key = vault.new_order_key(order_id)
-        await conn.execute("INSERT INTO order_keys (order_id, wrapped_key) VALUES (%s, %s)", (order_id, wrapped_key))
-    else:
-        key = vault.unwrap(order_id, wrapped_key)
+    key = await _key_of(conn, vault, order_id, wrapped_key)
     for field, text in fields.items():
         sealed = _seal(key, text.encode(), f"{order_id}\n{field}".encode())
         await conn.execute(
@@ -93,6 +89,15 @@ async def keep_private(
                 "INSERT INTO blind_index (kind, digest, order_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
                 (field, vault.blind(field, text), order_id),
             )
+    return key
+
+
+async def _key_of(conn: Connection, vault: Vault, order_id: str, wrapped_key: bytes | None) -> bytes:
+    """The order's key; a new one, stored, where it has none yet."""
+    if wrapped_key is not None:
+        return vault.unwrap(order_id, wrapped_key)
+    key, wrapped_key = vault.new_order_key(order_id)
+    await conn.execute("INSERT INTO order_keys (order_id, wrapped_key) VALUES (%s, %s)", (order_id, wrapped_key))
     return key
 
 
@@ -122,3 +127,22 @@ async def orders_of_person(conn: Connection, vault: Vault, *, kind: str, value: 
         (kind, vault.blind(kind, value), orders_max),
     )
     return [row["order_id"] for row in await cursor.fetchall()]
+
+
+async def seal_file(
+    conn: Connection, vault: Vault, order_id: str, name: str, content: bytes, *, wrapped_key: bytes | None
+) -> bytes:
+    """Encrypts a file with the order's key; `name` is bound into it."""
+    key = await _key_of(conn, vault, order_id, wrapped_key)
+    return _seal(key, content, f"{order_id}\n{name}".encode())
+
+
+async def open_file(conn: Connection, vault: Vault, order_id: str, name: str, sealed: bytes) -> bytes | None:
+    """None once the order's key has been destroyed."""
+    cursor = await conn.execute("SELECT wrapped_key FROM order_keys WHERE order_id = %s", (order_id,))
+    row = await cursor.fetchone()
+    return (
+        None
+        if row is None
+        else _open(vault.unwrap(order_id, row["wrapped_key"]), sealed, f"{order_id}\n{name}".encode())
+    )

@@ -63,7 +63,7 @@ async def claim(conn: Connection, case_id: str, principal_id: str, *, may_take_o
     cursor = await conn.execute(
         """
         UPDATE cases SET claimed_by = %(me)s, claimed_until = unwind_now() + %(lease)s
-        WHERE case_id = %(case)s AND state = 'review' AND (escalated_at IS NULL OR %(lead)s)
+        WHERE case_id = %(case)s AND state = 'review' AND (escalated_at IS NULL OR %(lead)s) AND NOT %(me)s = ANY(barred)
           AND (claimed_by IS NULL OR claimed_by = %(me)s OR claimed_until <= unwind_now() OR %(over)s)
         """,
         {
@@ -87,6 +87,7 @@ async def claim_next(
         WHERE case_id = (
             SELECT c.case_id FROM cases c WHERE {FREE}
               AND (%(m)s::text IS NULL OR c.merchant_id = %(m)s) AND (c.escalated_at IS NULL OR %(lead)s)
+              AND NOT %(me)s = ANY(c.barred)
             ORDER BY {OLDEST_DUE if oldest_first else URGENCY} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
         RETURNING case_id
         """,  # noqa: S608 - our own text

@@ -56,6 +56,13 @@ async def withdraw_tasks(conn: Connection, case_id: str, part_no: int) -> None:
     )
 
 
+async def withdraw_task_of(conn: Connection, case_id: str, leg_no: int) -> None:
+    """Its outcome has become known another way."""
+    await conn.execute(
+        "UPDATE tasks SET state = 'withdrawn' WHERE case_id = %s AND leg_no = %s AND state = 'open'", (case_id, leg_no)
+    )
+
+
 async def list_tasks(conn: Connection, *, merchant_id: str | None, tasks_max: int) -> list[dict[str, Any]]:
     """Open tasks, most urgent first."""
     cursor = await conn.execute(

@@ -8,19 +8,28 @@ from pydantic import ValidationError
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from unwind.desk.asked import shown_to_buyer
 from unwind.domain.access import Scope, authorise
 from unwind.domain.errors import Refusal, require
 from unwind.domain.order import LineId
-from unwind.flow import answer, preview, review
+from unwind.domain.questions import Audience, QuestionState
+from unwind.flow import answer, answers, appeal, attachments, preview, review
 from unwind.flow.intake import Intake
 from unwind.flow.receive import Request
-from unwind.storage import cases, messages, money, orders
+from unwind.storage import cases, messages, money, orders, questions
 from unwind.web.access import Caller, Wired, who
 from unwind.web.responses import ERRORS, json_response
-from unwind.web.schemas.cancellations import CancellationIn, CancellationOut
+from unwind.web.schemas.cancellations import AppealIn, CancellationIn, CancellationOut
+from unwind.web.schemas.desk import AnswerIn
 
 router = APIRouter(prefix="/api/v1", tags=["cancellations"])
 KEY_LENGTH_MAX = 200
+FILE_HEADERS = {
+    "Content-Disposition": "attachment",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "no-store",
+}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -83,6 +92,7 @@ async def look_at_case(services: Wired, caller: Caller, case_id: str) -> Respons
         authorise(caller, Scope.CASES_READ, merchant_id=row["merchant_id"], order_id=row["order_id"])
         refunds = await money.refunds_of_case(conn, case_id)
         told = await messages.messages_of(conn, case_id)
+        asked = await questions.questions_of(conn, case_id)
     body: dict[str, Any] = answer.for_existing(order.order, row, refunds)
     body["refunds"] = [
         {
@@ -93,10 +103,72 @@ async def look_at_case(services: Wired, caller: Caller, case_id: str) -> Respons
         }
         for r in refunds
     ]
+    body["questions"] = [
+        shown_to_buyer(q) for q in asked if q.audience is Audience.BUYER and q.state is QuestionState.OPEN
+    ]
     body["messages"] = [
         {"fact": m["fact"], "state": m["state"], "sent_at": m["sent_at"]} for m in told if m["audience"] == "buyer"
     ]
     return json_response(body)
+
+
+@router.post("/cancellations/{case_id}/appeal", status_code=201, responses=ERRORS)
+async def appeal_against(services: Wired, caller: Caller, case_id: str, body: AppealIn) -> Response:
+    """A declined buyer asks that another person look again; also the way to a person after an automatic decline."""
+    appeal_id = await appeal.appeal(services, caller, case_id, text=body.text.strip(), channel=body.channel)
+    shown = await look_at_case(services, caller, appeal_id)
+    shown.status_code = 201
+    return shown
+
+
+@router.post("/cancellations/{case_id}/questions/{n}", responses=ERRORS)
+async def answer_question(services: Wired, caller: Caller, case_id: str, n: int, body: AnswerIn) -> Response:
+    """The buyer answers an offer, or consents to a plan. The open questions stand in the case."""
+    async with services.database.connection() as conn:
+        row = await cases.read_case_row(conn, case_id)
+        asked = {q.n: q for q in await questions.questions_of(conn, case_id)}
+    if row is None:
+        raise Refusal("not_found")
+    authorise(caller, Scope.CASES_REQUEST, merchant_id=row["merchant_id"], order_id=row["order_id"])
+    if n not in asked or asked[n].audience is not Audience.BUYER:
+        raise Refusal("not_found")
+    await answers.answer(
+        services,
+        asked[n].question_id,
+        is_agreed=body.agree,
+        actor=caller.actor,
+        evidence={"how": "page", **({"reference": body.reference} if body.reference else {})},
+        note=body.note,
+        address=body.address,
+    )
+    return await look_at_case(services, caller, case_id)
+
+
+@router.post(
+    "/cancellations/{case_id}/attachments",
+    status_code=201,
+    responses=ERRORS,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                name: {"schema": {"type": "string", "format": "binary"}}
+                for name in ("image/jpeg", "image/png", "image/webp", "application/pdf")
+            },
+        }
+    },
+)
+async def attach_file(services: Wired, caller: Caller, case_id: str, request: HttpRequest) -> Response:
+    """A photo or a document, up to 5 MB; what it is is read from its bytes, and where it was taken is not kept."""
+    stored = await attachments.attach(services, caller, case_id, await request.body())
+    return json_response(stored, status=201)
+
+
+@router.get("/cancellations/{case_id}/attachments/{attachment_id}", responses=ERRORS)
+async def read_file(services: Wired, caller: Caller, case_id: str, attachment_id: str) -> Response:
+    """The file, never to be run or shown as a page of ours."""
+    media_type, content = await attachments.open_attachment(services, caller, case_id, attachment_id)
+    return Response(content, media_type=media_type, headers=FILE_HEADERS)
 
 
 @router.post("/cancellations/{case_id}/withdraw", responses=ERRORS)

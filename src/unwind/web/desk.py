@@ -9,7 +9,6 @@ from unwind.desk.dossier import read_dossier
 from unwind.desk.refund_exceptions import exception_of
 from unwind.domain.access import Scope, authorise
 from unwind.domain.errors import Refusal, require
-from unwind.domain.order import LineId
 from unwind.flow import ask_buyer, hand_work, review
 from unwind.flow.other_account import send_elsewhere
 from unwind.flow.queue import keep_alive
@@ -46,20 +45,17 @@ async def one_case(services: Wired, caller: Caller, case_id: str) -> Response:
 
 @router.post("/cases/{case_id}/decisions", responses=ERRORS)
 async def decide(services: Wired, caller: Caller, case_id: str, body: DecisionIn) -> Response:
-    """One human decision, bound to the versions of case and order that were seen. 409 `stale` says what they are now."""
-    verdict = review.Verdict(
-        choice=body.choice,
-        case_version=body.case_version,
-        order_version=body.order_version,
-        part_no=body.part_no,
-        lines={LineId(k): v for k, v in body.lines.items()},
-        refund_on=body.refund_on,
-        reason_code=body.reason_code,
-        note=body.note,
-    )
-    await review.decide(services, caller, case_id, verdict)
+    """One human decision, bound to the versions of case and order that were seen. 409 `stale` says what they are now.
+
+    202: it leaves what one person may decide and waits for a second (`GET /api/v1/desk/approvals`); nothing has been done.
+    """
+    ruling = body.ruling(case_version=body.case_version, order_version=body.order_version)
+    waits = await review.decide(services, caller, case_id, ruling)
     await keep_alive(services, caller, [case_id], has_screen=False)
-    return await one_case(services, caller, case_id)
+    shown = await one_case(services, caller, case_id)
+    if waits is not None:
+        shown.status_code = 202
+    return shown
 
 
 @router.post("/cases/{case_id}/buyer-question", responses=ERRORS)

@@ -8,6 +8,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from unwind.web.problems import problem
 
 BODY_BYTES_MAX = 1024 * 1024
+FILE_BYTES_MAX = 5 * 1024 * 1024
+"""Of one attachment (`domain/media.py`)."""
+
+
+FILES = "/attachments"
 
 
 class TooLargeError(Exception):
@@ -25,7 +30,8 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not declared.isdigit() or int(declared) > BODY_BYTES_MAX:
+        bytes_max = FILE_BYTES_MAX if scope["path"].endswith(FILES) else BODY_BYTES_MAX
+        if not declared.isdigit() or int(declared) > bytes_max:
             await problem(Request(scope), "body_too_large")(scope, receive, send)
             return
         seen = 0
@@ -35,7 +41,7 @@ class BodyLimit:
             nonlocal seen, is_too_large
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > BODY_BYTES_MAX:
+            if seen > bytes_max:
                 is_too_large = True
                 raise TooLargeError
             return message

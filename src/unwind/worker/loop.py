@@ -18,7 +18,7 @@ from unwind.flow.notify import tell_alerts
 from unwind.flow.queue import push_cases, release_expired
 from unwind.flow.run import work_once
 from unwind.flow.services import Services
-from unwind.flow.strike import follow_timetable, strike_due
+from unwind.flow.strike import follow_timetable, strike_due, strike_questions
 from unwind.flow.timeout import close_unpaid
 from unwind.flow.timetable import warn_of_missing_holidays
 from unwind.storage import connections, idempotency
@@ -42,6 +42,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
     await asyncio.gather(
         _repeat("cases", POLL_S, stop, lambda: _cases(services)),
         _repeat("clocks", POLL_S, stop, lambda: strike_due(services)),
+        _repeat("questions", QUEUE_S, stop, lambda: strike_questions(services)),
         _repeat("claims", QUEUE_S, stop, lambda: release_expired(services)),
         _repeat("push", QUEUE_S, stop, lambda: push_cases(services)),
         _repeat("timetable", TIMETABLE_S, stop, lambda: follow_timetable(services)),

@@ -18,6 +18,11 @@ class CancellationIn(Strict):
     external_ref: Annotated[str, Field(max_length=100, pattern=r"^[0-9A-Za-z_.:\-]*$")] = ""
 
 
+class AppealIn(Strict):
+    text: Annotated[str, Field(max_length=2000)] = Field(default="", description="what is new, in the buyer's words")
+    channel: Literal["app", "hotline", "chat", "store"] = "app"
+
+
 class Text(BaseModel):
     zh: str
     en: str
@@ -48,7 +53,17 @@ class CancellationOut(BaseModel):
     case_id: str
     order_id: str
     outcome: Literal[
-        "cancelled", "partly_cancelled", "cancelling", "in_review", "declined", "inquiry", "withdrawn", "answered"
+        "cancelled",
+        "partly_cancelled",
+        "cancelling",
+        "in_review",
+        "waiting",
+        "declined",
+        "inquiry",
+        "withdrawn",
+        "answered",
+        "retained",
+        "handed_on",
     ]
     state: str
     rule: str

@@ -152,5 +152,7 @@ class MerchantIn(Strict):
     hours: list[tuple[Annotated[int, Field(ge=0, le=1440)], Annotated[int, Field(ge=0, le=1440)]]] = Field(default=[])
     automation: Literal["shadow", "confirm", "auto"] = "auto"
     hold_timeout_s: Annotated[int, Field(gt=0, le=86400)] = 120
+    agent_limit_minor: Minor = Field(default=500_000, description="above it a decision needs a second person")
+    goodwill_limit_minor: Minor = Field(default=5_000, description="what one person may give beside a refund")
     quiet_from: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 1320
     quiet_to: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 480
