@@ -280,6 +280,12 @@ class World:
         body = {"choice": choice, "case_version": seen["version"], "order_version": seen["order"]["version"], **given}
         return await self.call("POST", f"/api/v1/desk/cases/{case_id}/decisions", role="agent", json=body)
 
+    async def agree_as_second(self, case_id: str, *, role: str = "lead", agree: bool = True) -> httpx.Response:
+        """The second person of a decision that waits for one."""
+        waiting = await self.ok("GET", "/api/v1/desk/approvals", role=role)
+        [question_id] = [row["question_id"] for row in waiting["approvals"] if row["case_id"] == case_id]
+        return await self.call("POST", f"/api/v1/desk/approvals/{question_id}", role=role, json={"agree": agree})
+
     async def ledger(self) -> dict[str, Any]:
         body: dict[str, Any] = (await self.control.get("/control/ledger")).json()
         return body

@@ -60,8 +60,9 @@ def test_no_bucket_gives_what_it_does_not_hold(units: int) -> None:
     assert move_units({Bucket.RESERVED: 2}, Bucket.RESERVED, Bucket.HELD, 2)[Bucket.HELD] == 2
 
 
-def test_nothing_comes_back_from_delivered_restocked_or_lost() -> None:
-    assert not {source for source, _ in ALLOWED_MOVES} & {Bucket.DELIVERED, Bucket.RESTOCKED, Bucket.LOST}
+def test_nothing_comes_back_from_restocked_or_lost_and_what_was_delivered_only_into_quarantine() -> None:
+    assert not {source for source, _ in ALLOWED_MOVES} & {Bucket.RESTOCKED, Bucket.LOST}
+    assert {target for source, target in ALLOWED_MOVES if source is Bucket.DELIVERED} == {Bucket.QUARANTINE}
 
 
 @pytest.mark.parametrize("stage", list(Stage))

@@ -231,7 +231,8 @@ async def test_a_new_round_starts_the_respond_clock_and_not_the_other(world: Wor
     before = await clocks(world, case_id)
     await world.pass_time(MINUTES[8])
     await world.run()
-    assert (await world.decide(case_id, "approve")).status_code == 200
+    assert (await world.decide(case_id, "approve")).status_code == 202, "above what one person may decide"
+    assert (await world.agree_as_second(case_id)).status_code == 200
     await world.run()
     after = await clocks(world, case_id)
     assert (await events(world, case_id))[-1] == "needs_person"

@@ -11,6 +11,8 @@ from unwind.storage import cases, locks, privacy
 from unwind.storage.database import Connection
 from unwind.tagging import Intent
 
+GOES_ON_WAITING = frozenset({Intent.WHERE_IS_MY_ORDER, Intent.OTHER})
+"""Whoever has agreed to wait and only asks where it is, waits on."""
 RAISED_PRIORITY = 10
 PRIORITY_MAX = 100
 THIRD_CALL, THIRD_CALL_PRIORITY = 3, 90
@@ -36,7 +38,7 @@ async def contact_again(
     now = await clock(conn)
     if head["state"] == State.REVIEW:
         await end_question(conn, services, case_id, actor=actor, at=now)
-    if head["state"] == State.WATCHING and words.intent == Intent.CANCEL:
+    if head["state"] == State.WATCHING and words.intent not in GOES_ON_WAITING:
         await stop_waiting(conn, services, case_id, actor=actor)
         head = await cases.read_head(conn, case_id) or head
     contact = head["contacts"] + 1

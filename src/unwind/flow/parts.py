@@ -30,6 +30,7 @@ WAY_OF = {
 }
 """Everything else stops the goods."""
 CAN_BE_REFUSED = ON_THE_WAY
+COMES_BACK_BY_THE_BUYER = frozenset({Way.REFUSE, Way.RETURN})
 CAN_BE_SENT_BACK = frozenset({Stage.DELIVERED})
 
 
@@ -83,19 +84,19 @@ async def _rule_part(conn: Connection, locked: Locked, part: Part, ruling: Rulin
             await _retry(conn, locked, part)
             return _as_it_stands(part)
         case Choice.DECLINE | Choice.HAND_ON:
-            require(not has_left or _only_unanswered_hold(part), "past_no_return", part=part.part_no)
+            require(not has_left or _has_changed_nothing(part), "past_no_return", part=part.part_no)
             await lay_back(conn, locked, part)
             await cases.set_part(conn, case_id, part.part_no, state=PartState.DECLINED)
             await cases.close_lines(conn, case_id, part_no=part.part_no)
             return _nothing_back(part)
         case Choice.KEEP | Choice.REDIRECT:
-            require(not has_left or _only_unanswered_hold(part), "past_no_return", part=part.part_no)
+            require(not has_left or _has_changed_nothing(part), "past_no_return", part=part.part_no)
             await lay_back(conn, locked, part)
             return await _keep(conn, locked, part, ruling)
         case Choice.ANSWER:
             raise Refusal("only_for_questions")
         case _:
-            require(not has_left or _only_unanswered_hold(part), "legs_unfinished", part=part.part_no)
+            require(not has_left or _has_changed_nothing(part), "legs_unfinished", part=part.part_no)
             if _may_resume(part) and ruling.choice is Choice.APPROVE and not ruling.costs:
                 await cases.set_part(conn, case_id, part.part_no, state=PartState.EXECUTING, is_decided=True)
                 return _as_it_stands(part)
@@ -164,9 +165,16 @@ async def _keep(conn: Connection, locked: Locked, part: Part, ruling: Ruling) ->
     return _nothing_back(part, legs, way=Way.KEEP)
 
 
-def _only_unanswered_hold(part: Part) -> bool:
-    """A hold that nobody answered is the one leg a person may give up: it has changed nothing that is known."""
-    return all(leg.kind is LegKind.HOLD_SHIPMENT for leg in part.legs if leg.state in HAS_LEFT)
+def _has_changed_nothing(part: Part) -> bool:
+    """What has left may be given up: a hold that nobody answered, or goods that were to come back and did not."""
+    return all(
+        leg.kind is LegKind.HOLD_SHIPMENT
+        or (
+            leg.kind is LegKind.RECEIVE_RETURN and part.way in COMES_BACK_BY_THE_BUYER and leg.state is LegState.BLOCKED
+        )
+        for leg in part.legs
+        if leg.state in HAS_LEFT
+    )
 
 
 def _may_resume(part: Part) -> bool:
