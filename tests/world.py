@@ -177,7 +177,8 @@ class World:
         """Looks (or meddles) behind the program's back, as the owner."""
         async with await psycopg.AsyncConnection.connect(self.owner_url, autocommit=True, row_factory=dict_row) as conn:
             cursor = await conn.execute(statement, arguments or None)
-            return await cursor.fetchall() if cursor.description else []
+            has_rows = (cursor.statusmessage or "").startswith("SELECT") or cursor.description
+            return await cursor.fetchall() if has_rows else []
 
     async def call(self, method: str, path: str, *, role: str = "integrator", **given: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {KEYS.get(role, role)}", **given.pop("headers", {})}

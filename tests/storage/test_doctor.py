@@ -234,6 +234,19 @@ DAMAGES: list[tuple[str, str, tuple[str, ...]]] = [
     ),
     ("I14", "a refund in another currency", (OPEN_REFUNDS, f"UPDATE refunds SET currency = 'USD' {OF_SEALED}")),
     (
+        "consent",
+        "something kept that nobody agreed to",
+        (
+            "UPDATE case_parts SET kept_minor = 5 WHERE case_id = '{sealed}' AND part_no = 1",
+            "UPDATE orders SET kept_minor = 5 WHERE order_id = '{sealed_order}'",
+        ),
+    ),
+    (
+        "consent",
+        "something kept on an order that no part explains",
+        ("UPDATE orders SET kept_minor = 5 WHERE order_id = '{sealed_order}'",),
+    ),
+    (
         "archive",
         "a sealed case with an unfinished leg",
         (("UPDATE legs SET state = 'unknown' WHERE kind = 'release_stock' AND case_id = '{sealed}'"),),
@@ -353,7 +366,7 @@ async def test_broken_money_halts_refunds_and_never_the_intake(world: World, inv
 
 @pytest.mark.parametrize("invariant", sorted(set(checks.CHECKS) - HALTING))
 def test_other_findings_do_not_stop_refunds(invariant: str) -> None:
-    assert invariant in {"I5", "I7", "I8", "I12", "I13", "I14", "archive"}
+    assert invariant in {"I5", "I7", "I8", "I12", "I13", "I14", "archive", "consent"}
 
 
 async def test_a_refund_that_was_planned_before_the_halt_does_not_leave_after_it(world: World) -> None:

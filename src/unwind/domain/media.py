@@ -1,6 +1,6 @@
 """What an attached file really is, told from its bytes and not from its name; and a photo without where it was taken."""
 
-from unwind.domain.errors import require
+from unwind.domain.errors import Refusal, require
 
 SIZE_BYTES_MAX = 5 * 1024 * 1024
 JPEG_START = b"\xff\xd8\xff"
@@ -26,8 +26,7 @@ def media_type_of(content: bytes) -> str:
         return "image/webp"
     if content.startswith(b"%PDF-") and b"%%EOF" in content[-1024:]:
         return "application/pdf"
-    require(False, "attachment_type")  # noqa: FBT003 - always refused here
-    raise AssertionError
+    raise Refusal("attachment_type")
 
 
 def without_place(content: bytes, media_type: str) -> bytes:

@@ -121,10 +121,11 @@ def news_of(case: Case) -> frozenset[str]:
             continue
         if part.way in ASKED_OF_THE_BUYER and part.state is PartState.EXECUTING:
             facts.add(f"{ASKED_OF_THE_BUYER[part.way]}:{part.part_no}")
+        awaited = GOODS_AND_MONEY | ({LegKind.RECEIVE_RETURN} if part.way in ASKED_OF_THE_BUYER else frozenset())
         refunds = [leg for leg in part.legs if leg.kind is LegKind.REFUND and leg.state is not LegState.RELEASED]
         if refunds and all(leg.state is LegState.SUCCEEDED for leg in refunds):
             facts.add(f"refund_done:{part.part_no}")
-        elif all(is_performed(leg) for leg in part.legs if leg.kind in GOODS_AND_MONEY):
+        elif all(is_performed(leg) for leg in part.legs if leg.kind in awaited):
             facts.add(f"refund_on_its_way:{part.part_no}" if refunds else f"cancelled:{part.part_no}")
     if case.state is State.WATCHING:
         facts.add(f"waiting:{case.watch.until:%Y%m%d%H%M}" if case.watch else "waiting")

@@ -92,7 +92,7 @@ class Way:
 
 def _link_params(services: Services, params: Mapping[str, Any]) -> dict[str, Any]:
     """The link by which a question is answered is made when it is sent, and stored nowhere."""
-    if "question" not in params or not services.public_url:
+    if "question" not in params or "until" not in params or not services.public_url:
         return {}
     expires_at = int((datetime.fromisoformat(params["until"]) + LINK_LIFE_AFTER_DUE).timestamp())
     token = mint_link(services.vault.token_key, question_id=params["question"], expires_at=expires_at)
@@ -233,6 +233,11 @@ def notifier_of(services: Services, channel: str, merchant_id: str | None) -> tu
 def staff_channel(services: Services, merchant_id: str | None) -> str | None:
     """The group chat that staff reads, where there is one."""
     return next((name for name in LADDERS[STAFF] if notifier_of(services, name, merchant_id) is not None), None)
+
+
+def has_own_chat(services: Services, merchant_id: str) -> bool:
+    """Whether the merchant's own people read a group chat that is connected."""
+    return any(link.channel in LADDERS[STAFF] and link.merchant_id == merchant_id for link in services.links.values())
 
 
 async def tell_alerts(services: Services) -> bool:

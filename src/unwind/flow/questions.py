@@ -29,6 +29,7 @@ from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke, work_out_again
 from unwind.flow.execute import Locked
 from unwind.flow.links import mint_link
+from unwind.flow.notify import STAFF, has_own_chat, staff_channel
 from unwind.flow.receipt import buyer_channel
 from unwind.flow.services import Services
 from unwind.storage import cases, clocks, messages, privacy, questions
@@ -89,6 +90,8 @@ async def ask(
         await work_out_again(conn, services, locked.case, now)
         is_answer = {"first_human_at": now, "answered_at": now}
         await _tell_buyer(conn, locked, question, fact=f"{fact_of(question)}:q{n}")
+    else:
+        await _tell_others(conn, services, locked, question)
     await record(conn, case_id, Event.QUESTION_ASKED, at=now, actor=by.actor, data=data, is_due_now=True, **is_answer)
     await settle_stroke(conn, case_id)
     return question
@@ -130,6 +133,30 @@ async def _tell_buyer(conn: Connection, locked: Locked, question: Question, *, f
             "currency": locked.order.currency,
         },
     )
+
+
+async def _tell_others(conn: Connection, services: Services, locked: Locked, question: Question) -> None:
+    """Leads read the staff's group chat, a merchant their own where they have one; everybody else is given the link by the agent."""
+    merchant_id = locked.case.merchant_id
+    if question.audience is Audience.LEAD:
+        is_read, fact = staff_channel(services, merchant_id) is not None, "staff_second"
+    else:
+        is_read, fact = question.audience is Audience.MERCHANT and has_own_chat(services, merchant_id), "asked_merchant"
+    if is_read:
+        await messages.add_message(
+            conn,
+            case_id=question.case_id,
+            order_id=locked.order.order_id,
+            audience="agent" if question.audience is Audience.LEAD else "merchant",
+            channel=STAFF,
+            fact=f"{fact}:q{question.n}",
+            params={
+                "case": question.case_id,
+                "order": locked.order.order_id,
+                "question": question.question_id,
+                "until": question.due_at.isoformat(),
+            },
+        )
 
 
 def link_of(services: Services, question: Question) -> str:

@@ -110,6 +110,10 @@ STAFF_TEXTS = {
         "工单 {case} 已超时,请组长立即处理。",
         "Case {case} is overdue; a lead should see that it is answered now.",
     ),
+    "asked_merchant": (
+        "订单 {order} 有买家要求取消,请您在链接中答复:{link}",
+        "The buyer of order {order} wants to cancel; please answer here: {link}",
+    ),
     "staff_second": (
         "工单 {case} 的处理需要第二人复核,请组长查看。",
         "A decision on case {case} needs a second person; a lead should look.",

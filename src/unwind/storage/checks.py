@@ -126,6 +126,23 @@ CHECKS: dict[str, tuple[str, str]] = {
         WHERE r.currency <> p.currency
         """,
     ),
+    "consent": (
+        "nobody gets back less than they paid without having agreed to exactly that, and nothing kept is forgotten",
+        """
+        SELECT p.case_id || '/' || p.part_no AS subject, c.merchant_id FROM case_parts p JOIN cases c USING (case_id)
+        WHERE p.kept_minor > 0 AND NOT EXISTS (
+            SELECT FROM questions q WHERE q.case_id = p.case_id AND q.kind = 'consent' AND q.state = 'agreed'
+              AND (q.subject->>'kept_minor')::bigint = p.kept_minor)
+        UNION ALL
+        SELECT o.order_id, o.merchant_id FROM orders o
+        WHERE o.kept_minor > 0 AND o.kept_minor <> (
+            SELECT coalesce(sum(p.kept_minor), 0) FROM case_parts p JOIN cases c USING (case_id) WHERE c.order_id = o.order_id)
+        UNION ALL
+        SELECT p.case_id || '/' || p.part_no, c.merchant_id
+        FROM case_parts p JOIN cases c USING (case_id) JOIN orders o USING (order_id)
+        WHERE p.kept_minor > o.kept_minor
+        """,
+    ),
     "archive": (
         "a sealed case has nothing unfinished",
         """
