@@ -13,6 +13,7 @@ Denials come first, and after those of each operation nothing may have changed: 
 ledger. Then whoever is allowed must be let in: neither 401 nor 403 nor 404.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -268,9 +269,11 @@ class Stage:
         query = QUERIES[operation](target) if operation in QUERIES else {}
         body = BODIES[operation](target) if operation in BODIES else {}
         given: dict[str, Any] = {} if method in {"GET", "DELETE"} else {"json": body}
-        if operation == "GET /api/v1/desk/stream":
-            given["extensions"] = {}
-        response = await self.world.client.request(method, path, params=query, headers=caller.headers, **given)
+        try:
+            async with asyncio.timeout(5):
+                response = await self.world.client.request(method, path, params=query, headers=caller.headers, **given)
+        except TimeoutError:  # a stream that was opened does not end
+            return 200, ""
         is_problem = response.headers.get("content-type", "").startswith("application/problem")
         return response.status_code, response.json()["code"] if is_problem else ""
 
