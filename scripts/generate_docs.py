@@ -1,4 +1,4 @@
-"""Writes the documents that are made from the program: docs/flow.md, docs/policy.md, docs/openapi.json.
+"""Writes the documents that are made from the program: docs/flow.md, docs/policy.md, docs/access.md, docs/openapi.json.
 
 `--check` writes nothing and fails when one of them is stale. The labels come from docs/glossary.md and `desk/story.py`.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from unwind.desk.story import EVENTS
+from unwind.domain.access import FOLLOWS_FROM, SCOPES_OF, Role, Scope
 from unwind.domain.legs import SPECS, LegKind
 from unwind.domain.transitions import OPEN_STATES, TABLE, Event, State
 from unwind.flow.screen import GUARD_TEXTS
@@ -19,6 +20,7 @@ from unwind.policy.engine import DEFAULT_POLICY, load_default
 from unwind.storage.database import Database
 from unwind.storage.privacy import Vault
 from unwind.web.app import build_app
+from unwind.web.rights import RIGHTS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -288,7 +290,72 @@ def openapi() -> str:
     return json.dumps(app.openapi(), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
-DOCUMENTS: dict[str, Callable[[], str]] = {"flow.md": flow, "policy.md": policy, "openapi.json": openapi}
+SCOPE_WORDS = {
+    Scope.ORDERS_READ: "订单可见",
+    Scope.ORDERS_WRITE: "订单写入",
+    Scope.CASES_READ: "工单进度",
+    Scope.CASES_REQUEST: "申请取消",
+    Scope.CASES_DECIDE: "工单处理",
+    Scope.CASES_LEAD: "组长权限",
+    Scope.DESK_READ: "工作台查看",
+    Scope.TASKS_READ: "任务查看",
+    Scope.TASKS_ANSWER: "任务办理",
+    Scope.MONEY_READ: "账务查看",
+    Scope.MONEY_SETTLE: "账务处理",
+    Scope.STOCK_READ: "库存查看",
+    Scope.OPERATIONS_READ: "运行查看",
+    Scope.AUDIT_READ: "审计查看",
+    Scope.ADMIN: "管理",
+    Scope.ACCOUNT: "本人账号",
+}
+
+
+def access() -> str:
+    """Who may do what: roles and scopes of `domain/access.py`, operations of `web/rights.py`."""
+    roles = [role for role in Role if role is not Role.SYSTEM]
+
+    def marks(scope: Scope) -> list[str]:
+        return ["●" if scope in SCOPES_OF[role] else "" for role in roles]
+
+    scopes = [(f"`{scope}`", SCOPE_WORDS[scope], *marks(scope)) for scope in Scope]
+    operations = [
+        (f"`{method} {path}`", f"`{scope}`", *marks(scope))
+        for (method, path), scope in RIGHTS.items()
+        if scope is not None
+    ]
+    opened = [f"- `{method} {path}`" for (method, path), scope in RIGHTS.items() if scope is None]
+    return (
+        "\n\n".join(
+            (
+                NOTICE,
+                (
+                    "# Who may do what\n\nSource: `src/unwind/domain/access.py`, `src/unwind/web/rights.py`. Every operation asks for one scope; a role "
+                    "holds scopes; an API key may hold fewer than its role. Besides, `authorise` asks whose the thing is: a buyer's token speaks for one "
+                    "order, somebody bound to a merchant sees that shop only, and what is somebody else's answers 404. What belongs to no merchant "
+                    "(stock, alerts, bills, holidays, the record of the door) is closed to everybody who is bound to one."
+                ),
+                "## Scopes\n\n" + table(("scope", "中文", *roles), scopes),
+                "A key that may act may look: "
+                + "; ".join(
+                    f"`{scope}` brings " + ", ".join(f"`{one}`" for one in sorted(following))
+                    for scope, following in FOLLOWS_FROM.items()
+                )
+                + ". `account` is for people who have signed in and never for a key. The role merchant needs a merchant.",
+                "## Operations\n\n" + table(("operation", "scope", *roles), operations),
+                "## Open\n\nThese ask for no credential: they prove their sender otherwise, or tell nothing.\n\n"
+                + "\n".join(opened),
+            )
+        )
+        + "\n"
+    )
+
+
+DOCUMENTS: dict[str, Callable[[], str]] = {
+    "flow.md": flow,
+    "policy.md": policy,
+    "access.md": access,
+    "openapi.json": openapi,
+}
 
 
 def stale() -> list[str]:

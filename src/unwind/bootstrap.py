@@ -10,9 +10,11 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
+from unwind.adapters.identity import OidcProvider, OidcSettings
 from unwind.adapters.inbox import InboxNotifier
 from unwind.adapters.provider import Connected, PartyKind, Provider, Surroundings
 from unwind.adapters.registry import PROVIDERS
+from unwind.domain.sign_in import SignInRules
 from unwind.flow.services import Link, Pace, Services
 from unwind.policy.engine import load_default
 from unwind.settings import ConnectionSettings, Settings, SettingsInvalid
@@ -41,11 +43,42 @@ async def wired(
             made = provider.connect(_checked(provider, one), _surroundings(settings, one, transport))
             open_connections.push_async_callback(made.close)
             connected[one.connection_id] = (provider, one, made)
-        yield _services(settings, database, connected)
+        identity = _identity_of(settings, transport)
+        if identity is not None:
+            open_connections.push_async_callback(identity.close)
+        yield _services(settings, database, connected, identity)
+
+
+LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
+
+
+def sign_in_rules(settings: Settings) -> SignInRules:
+    """Cookies travel without TLS in the demo and on this machine only."""
+    return SignInRules(
+        is_demo=settings.is_demo,
+        needs_second_factor=settings.needs_second_factor,
+        is_cookie_secure=not (settings.is_demo or settings.public_url.startswith(LOOPBACK)),
+    )
+
+
+def _identity_of(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> OidcProvider | None:
+    if settings.oidc is None:
+        return None
+    if not settings.public_url:
+        raise SettingsInvalid("oidc.json: set UNWIND_PUBLIC_URL; the identity provider sends people back there")
+    try:
+        checked = OidcSettings.model_validate(dict(settings.oidc))
+    except ValidationError as error:
+        raise SettingsInvalid(f"oidc.json: {_in_words(error.errors())}") from None
+    redirect_uri = f"{settings.public_url}/api/v1/oidc/callback"
+    return OidcProvider(checked, redirect_uri=redirect_uri, transport=transport)
 
 
 def _services(
-    settings: Settings, database: Database, connected: Mapping[str, tuple[Provider, ConnectionSettings, Connected]]
+    settings: Settings,
+    database: Database,
+    connected: Mapping[str, tuple[Provider, ConnectionSettings, Connected]],
+    identity: OidcProvider | None,
 ) -> Services:
     def parties(kind: PartyKind) -> dict[str, Any]:
         return {name: made.party for name, (provider, _, made) in connected.items() if provider.kind is kind}
@@ -75,6 +108,8 @@ def _services(
             for name, (provider, one, made) in connected.items()
         },
         pace=pace_of(settings),
+        sign_in=sign_in_rules(settings),
+        identity=identity,
     )
 
 

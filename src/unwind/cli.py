@@ -17,10 +17,11 @@ from rich.progress import track
 from rich.table import Table
 
 from unwind import __version__
-from unwind.domain.access import SCOPES_OF, Role
+from unwind.domain.access import KEY_ROLES, Role, key_scopes
 from unwind.flow.services import Services
 from unwind.processes import DatabaseUrls, database
 from unwind.settings import Settings, SettingsInvalid, load_settings
+from unwind.staff_cli import app as staff_app
 
 app = typer.Typer(
     name="unwind",
@@ -248,13 +249,16 @@ def key(
     merchant: Annotated[str | None, typer.Option(help="Only this merchant's orders.")] = None,
 ) -> None:
     """Makes an API key and prints it once; only its digest is kept."""
+    if role not in KEY_ROLES or (role is Role.MERCHANT and merchant is None):
+        console.print("[red]这个角色不能有密钥,或缺少商家 / no key for this role, or the merchant is missing[/red]")
+        raise typer.Exit(2)
     from unwind.storage.principals import upsert_principal
 
     secret = f"uk_{secrets.token_urlsafe(32)}"
     principal = {
         "principal_id": name,
         "role": role.value,
-        "scopes": sorted(SCOPES_OF[role]),
+        "scopes": sorted(key_scopes(role)),
         "merchant_id": merchant,
         "display_name": name,
     }
@@ -268,6 +272,8 @@ def key(
         asyncio.run(run())
     console.print(secret)
 
+
+app.add_typer(staff_app, name="staff")
 
 connections_app = typer.Typer(help="The outside parties of connections.json.", no_args_is_help=True)
 app.add_typer(connections_app, name="connections")

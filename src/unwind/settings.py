@@ -43,6 +43,10 @@ class Settings:
     connections_max: int
     pace_scale: float
     """Multiplies every wait between questions to the outside; 1 in production."""
+    needs_second_factor: bool = True
+    """Of local staff accounts."""
+    oidc: Mapping[str, Any] | None = None
+    """The identity provider, as `oidc.json` describes it; its adapter's model checks it."""
     public_url: str = ""
     """How providers reach us from outside; their callbacks go to `{public_url}/callbacks/{connection}`."""
 
@@ -64,6 +68,8 @@ def load_settings(environ: Mapping[str, str] | None = None, *, is_demo: bool = F
         connections_max=_integer(env, "UNWIND_DATABASE_CONNECTIONS", 10),
         pace_scale=float(env.get("UNWIND_PACE", "0.25" if is_demo else "1")),
         public_url=env.get("UNWIND_PUBLIC_URL", "").rstrip("/"),
+        needs_second_factor=_second_factor(env, is_demo=is_demo),
+        oidc=_oidc(env, home),
     )
 
 
@@ -72,6 +78,25 @@ def _integer(env: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdigit() or int(text) == 0:
         raise SettingsInvalid(f"{name} must be a positive whole number")
     return int(text)
+
+
+def _second_factor(env: Mapping[str, str], *, is_demo: bool) -> bool:
+    text = env.get("UNWIND_SECOND_FACTOR", "optional" if is_demo else "required")
+    if text not in {"required", "optional"}:
+        raise SettingsInvalid("UNWIND_SECOND_FACTOR is required or optional")
+    return text == "required"
+
+
+def _oidc(env: Mapping[str, str], home: Path) -> Mapping[str, Any] | None:
+    """`oidc.json` in the data folder, its secret in an environment variable or a file as in `connections.json`."""
+    path = Path(env.get("UNWIND_OIDC", str(home / "oidc.json")))
+    if not path.exists():
+        return None
+    try:
+        row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {name: _resolved(env, value, name, of="oidc.json") for name, value in row.items()}
+    except (AttributeError, json.JSONDecodeError) as error:
+        raise SettingsInvalid(f"oidc.json: {type(error).__name__}") from None
 
 
 def _master_key(env: Mapping[str, str], home: Path, *, is_demo: bool) -> bytes:
@@ -134,21 +159,21 @@ def _connection(env: Mapping[str, str], row: Mapping[str, Any]) -> ConnectionSet
     )
 
 
-def _resolved(env: Mapping[str, str], value: Any, place: str) -> Any:
+def _resolved(env: Mapping[str, str], value: Any, place: str, *, of: str = "connections.json") -> Any:
     """The value itself, or what `{"env": ...}` or `{"file": ...}` point at; inside lists and objects too."""
     match value:
         case {"env": str(name), **rest} if not rest:
             if name not in env:
-                raise SettingsInvalid(f"connections.json: {place}: the environment has no {name}")
+                raise SettingsInvalid(f"{of}: {place}: the environment has no {name}")
             return env[name]
         case {"file": str(name), **rest} if not rest:
             try:
                 return Path(name).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
-                raise SettingsInvalid(f"connections.json: {place}: {name}: {type(error).__name__}") from None
+                raise SettingsInvalid(f"{of}: {place}: {name}: {type(error).__name__}") from None
         case dict():
-            return {key: _resolved(env, one, f"{place}.{key}") for key, one in value.items()}
+            return {key: _resolved(env, one, f"{place}.{key}", of=of) for key, one in value.items()}
         case list():
-            return [_resolved(env, one, place) for one in value]
+            return [_resolved(env, one, place, of=of) for one in value]
         case _:
             return value

@@ -40,7 +40,7 @@ def page() -> str:
     return (ROOT / "src" / "unwind" / "web" / "board.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["flow.md", "policy.md", "openapi.json"])
+@pytest.mark.parametrize("name", ["flow.md", "policy.md", "access.md", "openapi.json"])
 def test_generated_document_is_fresh(generator: ModuleType, name: str) -> None:
     stored = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert stored == generator.DOCUMENTS[name](), f"docs/{name} is stale: run scripts/generate_docs.py"

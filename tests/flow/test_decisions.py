@@ -292,7 +292,7 @@ async def test_an_outcome_by_hand_names_its_proof_and_touches_no_money(world: Wo
         role="agent",
         json={"outcome": "done", "reference": "r"},
     )
-    assert gone.status_code == 404
+    assert (gone.status_code, gone.json()["code"]) == (409, "nothing_to_note")
 
 
 # attachments --------------------------------------------------------------------------------------------------------

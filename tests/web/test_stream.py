@@ -193,3 +193,19 @@ async def test_nobody_listens_nobody_looks(world: World, second: Any) -> None:
 async def test_only_the_desk_listens(world: World, role: str) -> None:
     response = await world.call("GET", "/api/v1/desk/stream", role=role)
     assert response.status_code == (401 if role == "nobody" else 403)
+
+
+async def test_who_has_been_signed_out_does_not_listen_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unwind.web import stream
+
+    monkeypatch.setattr(stream, "PING_S", 0.05)
+    monkeypatch.setattr(stream, "AGAIN_S", 0.0)
+    still_in = iter([True, False])
+
+    async def is_still_in() -> bool:
+        return next(still_in)
+
+    hints = world.inwards.app.state.hints
+    heard = [event async for event in stream._events(hints, None, is_still_in)]
+    assert heard[0].startswith("retry")
+    assert hints.listeners == 0

@@ -109,7 +109,6 @@ async def test_only_administrators_set_working_time(world: World, role: str) -> 
         ("PUT", "holidays/2026"),
         ("PUT", "clock-targets"),
         ("DELETE", "clock-targets"),
-        ("GET", "timetable"),
     ):
         body = {"PUT": {"calendars/all/-": OFFICE, "holidays/2026": EXAMPLE_YEAR}.get(path, {})}.get(method)
         response = await world.call(method, f"/api/v1/admin/{path}", role=role, json=body)

@@ -106,3 +106,16 @@ DEMO_KEYS = {
     "admin": "uk_demo_admin",
 }
 """Public on purpose. They are only ever written into a demo database."""
+
+DEMO_PASSWORD = "unwind-demo-2026"  # noqa: S105 - published, and refused by every process that does not run the demo
+DEMO_STAFF = (
+    ("lin", "agent", None, "林晓 客服"),
+    ("wang", "lead", None, "王敏 组长"),
+    ("ops", "ops", None, "陈刚 运营"),
+    ("finance", "finance", None, "赵芸 财务"),
+    ("cang", "warehouse", None, "刘海 仓库"),
+    ("shop", "merchant", "demo-home", "禾木家居"),
+    ("boss", "admin", None, "管理员"),
+    ("audit", "auditor", None, "审计"),
+)
+"""(login, role, merchant, name). They are only ever written into a demo database, all with `DEMO_PASSWORD`."""

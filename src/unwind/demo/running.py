@@ -16,15 +16,21 @@ import httpx
 from rich.console import Console
 from rich.progress import Progress
 
-from unwind.demo.catalog import DEMO_KEYS, WISHES
+from unwind.demo.catalog import DEMO_KEYS, DEMO_PASSWORD, DEMO_STAFF, WISHES
 from unwind.demo.seed import ORDERS, STORY_ORDERS, Seeder
-from unwind.domain.access import SCOPES_OF, Role
+from unwind.domain.access import SYSTEM, Role, key_scopes
+from unwind.domain.errors import Refusal
+from unwind.domain.sign_in import SignInRules
+from unwind.flow import staff
+from unwind.flow.services import Services
+from unwind.policy.engine import load_default
 from unwind.processes import Children
 from unwind.settings import Settings
 from unwind.storage.database import Database
 from unwind.storage.embedded import EmbeddedPostgres
 from unwind.storage.migrate import migrate
 from unwind.storage.principals import upsert_principal
+from unwind.storage.privacy import Vault
 
 CONNECTIONS = {
     "wxpay": "wechat_pay",
@@ -63,7 +69,7 @@ def run_demo(settings: Settings, *, console: Console, is_fresh: bool) -> None:
         with console.status("bringing the schema up to date"):
             migrate(server.owner_url)
             asyncio.run(_demo_keys(server.app_url))
-        _run_children(settings, console, sandbox_port=sandbox_port)
+        _run_children(settings, console, sandbox_port=sandbox_port, app_url=server.app_url)
     except KeyboardInterrupt:
         console.print("stopped")
     finally:
@@ -86,7 +92,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _run_children(settings: Settings, console: Console, *, sandbox_port: int) -> None:
+def _run_children(settings: Settings, console: Console, *, sandbox_port: int, app_url: str) -> None:
     base = f"http://127.0.0.1:{settings.port}"
     children = Children(
         {
@@ -111,9 +117,12 @@ def _run_children(settings: Settings, console: Console, *, sandbox_port: int) ->
             children.start("unwind.cli", "worker")
             _wait(unwind, "/ready", console)
             _fill(unwind, sandbox, console)
+            asyncio.run(_demo_staff(settings, app_url))
         console.print(
             f"[bold green]Unwind 原路 is running: {base}[/bold green]   (sandbox: http://127.0.0.1:{sandbox_port})"
         )
+        names = ", ".join(f"{login} ({role})" for login, role, _, _ in DEMO_STAFF)
+        console.print(f"登录 sign in: {names}; 密码 password: {DEMO_PASSWORD}")
         console.print("Ctrl+C stops everything; the data stays.")
         threading.Thread(target=_traffic, args=(base,), daemon=True).start()
         children.watch()
@@ -165,11 +174,32 @@ async def _demo_keys(url: str) -> None:
             principal = {
                 "principal_id": f"demo-{role}",
                 "role": role,
-                "scopes": sorted(SCOPES_OF[Role(role)]),
+                "scopes": sorted(key_scopes(Role(role))),
                 "merchant_id": None,
                 "display_name": f"demo {role}",
             }
             await upsert_principal(conn, principal, key)
+    await database.close()
+
+
+async def _demo_staff(settings: Settings, url: str) -> None:
+    """Accounts to sign in with, once: after the shops, because one of them belongs to a shop."""
+    database = Database(url)
+    await database.open()
+    rules = SignInRules(is_demo=True, needs_second_factor=False)
+    services = Services(database=database, policy=load_default(), vault=Vault(settings.master_key), sign_in=rules)
+    for login, role, merchant_id, name in DEMO_STAFF:
+        with contextlib.suppress(Refusal):  # there since the first start
+            await staff.add(
+                services,
+                SYSTEM,
+                login=login,
+                role=Role(role),
+                merchant_id=merchant_id,
+                display_name=name,
+                password=DEMO_PASSWORD,
+                is_final=True,
+            )
     await database.close()
 
 

@@ -24,39 +24,94 @@ class Scope(StrEnum):
     ORDERS_READ = "orders:read"
     ORDERS_WRITE = "orders:write"
     CASES_READ = "cases:read"
+    """A case in the buyer's words."""
     CASES_REQUEST = "cases:request"
     CASES_DECIDE = "cases:decide"
+    CASES_LEAD = "cases:lead"
+    """Take a case out of somebody's hands, and what was escalated."""
+    DESK_READ = "desk:read"
+    """The queue and everything about a case."""
+    TASKS_READ = "tasks:read"
     TASKS_ANSWER = "tasks:answer"
+    MONEY_READ = "money:read"
     MONEY_SETTLE = "money:settle"
     """Bill differences, and whatever else books money without a gateway."""
+    STOCK_READ = "stock:read"
+    OPERATIONS_READ = "operations:read"
+    """Connections, alerts, working time, who is on duty."""
+    AUDIT_READ = "audit:read"
+    """Accounts, keys, sessions, and what happened at the door."""
     ADMIN = "admin"
+    ACCOUNT = "account"
+    """One's own password, second factor and sessions: people who have signed in only, never a key."""
 
+
+_READ_ALL = frozenset(
+    {
+        Scope.ORDERS_READ,
+        Scope.CASES_READ,
+        Scope.DESK_READ,
+        Scope.TASKS_READ,
+        Scope.MONEY_READ,
+        Scope.STOCK_READ,
+        Scope.OPERATIONS_READ,
+    }
+)
+_DESK = frozenset(
+    {
+        Scope.ORDERS_READ,
+        Scope.CASES_READ,
+        Scope.CASES_REQUEST,
+        Scope.CASES_DECIDE,
+        Scope.DESK_READ,
+        Scope.TASKS_READ,
+        Scope.TASKS_ANSWER,
+        Scope.STOCK_READ,
+        Scope.ACCOUNT,
+    }
+)
 
 SCOPES_OF: dict[Role, frozenset[Scope]] = {
     Role.BUYER: frozenset({Scope.CASES_READ, Scope.CASES_REQUEST, Scope.ORDERS_READ}),
-    Role.AGENT: frozenset(
-        {Scope.ORDERS_READ, Scope.CASES_READ, Scope.CASES_REQUEST, Scope.CASES_DECIDE, Scope.TASKS_ANSWER}
-    ),
-    Role.LEAD: frozenset(
+    Role.AGENT: _DESK,
+    Role.LEAD: _DESK | {Scope.CASES_LEAD, Scope.MONEY_READ, Scope.MONEY_SETTLE, Scope.OPERATIONS_READ},
+    Role.FINANCE: frozenset(
         {
             Scope.ORDERS_READ,
             Scope.CASES_READ,
-            Scope.CASES_REQUEST,
-            Scope.CASES_DECIDE,
+            Scope.DESK_READ,
+            Scope.TASKS_READ,
             Scope.TASKS_ANSWER,
+            Scope.MONEY_READ,
             Scope.MONEY_SETTLE,
+            Scope.ACCOUNT,
         }
     ),
-    Role.FINANCE: frozenset({Scope.ORDERS_READ, Scope.CASES_READ, Scope.TASKS_ANSWER, Scope.MONEY_SETTLE}),
-    Role.OPS: frozenset({Scope.ORDERS_READ, Scope.CASES_READ}),
-    Role.WAREHOUSE: frozenset({Scope.ORDERS_READ, Scope.TASKS_ANSWER}),
-    Role.MERCHANT: frozenset({Scope.ORDERS_READ, Scope.CASES_READ, Scope.TASKS_ANSWER}),
+    Role.OPS: _READ_ALL | {Scope.ACCOUNT},
+    Role.WAREHOUSE: frozenset(
+        {Scope.ORDERS_READ, Scope.TASKS_READ, Scope.TASKS_ANSWER, Scope.STOCK_READ, Scope.ACCOUNT}
+    ),
+    Role.MERCHANT: frozenset(
+        {
+            Scope.ORDERS_READ,
+            Scope.CASES_READ,
+            Scope.DESK_READ,
+            Scope.TASKS_READ,
+            Scope.TASKS_ANSWER,
+            Scope.ACCOUNT,
+        }
+    ),
     Role.ADMIN: frozenset(Scope),
-    Role.AUDITOR: frozenset({Scope.ORDERS_READ, Scope.CASES_READ}),
-    Role.INTEGRATOR: frozenset({Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope.CASES_READ, Scope.CASES_REQUEST}),
+    Role.AUDITOR: _READ_ALL | {Scope.AUDIT_READ, Scope.ACCOUNT},
+    Role.INTEGRATOR: frozenset(
+        {Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope.CASES_READ, Scope.CASES_REQUEST, Scope.STOCK_READ}
+    ),
     Role.SYSTEM: frozenset(Scope),
 }
 """The most a role may hold; an API key may hold less."""
+
+STAFF_ROLES = frozenset(role for role in Role if Scope.ACCOUNT in SCOPES_OF[role]) - {Role.SYSTEM}
+KEY_ROLES = frozenset(Role) - {Role.BUYER, Role.SYSTEM}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +123,8 @@ class Principal:
     """None: every merchant."""
     order_id: str | None
     """Set for a buyer: the one order the token speaks for."""
+    session_id: str | None = None
+    """Set for people who have signed in."""
 
     @property
     def actor(self) -> str:
@@ -80,16 +137,59 @@ SYSTEM = Principal(
 )
 
 
+FOLLOWS_FROM: dict[Scope, frozenset[Scope]] = {
+    Scope.CASES_DECIDE: frozenset({Scope.DESK_READ}),
+    Scope.TASKS_ANSWER: frozenset({Scope.TASKS_READ}),
+    Scope.MONEY_SETTLE: frozenset({Scope.MONEY_READ}),
+    Scope.ORDERS_READ: frozenset({Scope.STOCK_READ}),
+    Scope.ADMIN: frozenset({Scope.CASES_LEAD, Scope.OPERATIONS_READ, Scope.AUDIT_READ}),
+}
+"""Whoever may act may look. Keys of earlier versions name only the scopes on the left."""
+
+
+def with_following(role: Role, scopes: frozenset[Scope]) -> frozenset[Scope]:
+    """What a key with these scopes may do, never more than its role."""
+    following = frozenset[Scope]().union(*(FOLLOWS_FROM.get(scope, frozenset()) for scope in scopes))
+    return (scopes | following) & key_scopes(role)
+
+
+def key_scopes(role: Role) -> frozenset[Scope]:
+    """The most an API key of this role may hold."""
+    return SCOPES_OF[role] - {Scope.ACCOUNT}
+
+
+def leads(role: Role) -> bool:
+    """Whether people of this role may be handed what was escalated."""
+    return Scope.CASES_LEAD in SCOPES_OF[role]
+
+
+def may(principal: Principal, scope: Scope) -> bool:
+    """Whether this kind of thing is allowed at all; whose thing it is, `authorise` asks."""
+    if scope not in principal.scopes or scope not in SCOPES_OF[principal.role]:
+        return False
+    if scope is Scope.ACCOUNT:
+        return principal.session_id is not None
+    return principal.role is not Role.MERCHANT or principal.merchant_id is not None
+
+
 def authorise(
-    principal: Principal, scope: Scope, *, merchant_id: str | None = None, order_id: str | None = None
+    principal: Principal,
+    scope: Scope,
+    *,
+    merchant_id: str | None = None,
+    order_id: str | None = None,
+    is_platform: bool = False,
 ) -> None:
     """Refuses with `forbidden` what the role may never do, and with `not_found` what is somebody else's.
 
-    A stranger cannot tell an order that is not theirs from one that does not exist.
+    A stranger cannot tell an order that is not theirs from one that does not exist. `is_platform`: the thing belongs to no merchant, so
+    whoever is bound to one may not touch it.
     """
-    if scope not in principal.scopes or scope not in SCOPES_OF[principal.role]:
+    if not may(principal, scope):
         raise Refusal("forbidden", scope=scope)
     if principal.order_id is not None and order_id != principal.order_id:
         raise Refusal("not_found")
+    if is_platform and principal.merchant_id is not None:
+        raise Refusal("forbidden", scope=scope)
     if principal.merchant_id is not None and merchant_id is not None and merchant_id != principal.merchant_id:
         raise Refusal("not_found")

@@ -16,11 +16,11 @@ PER_CASE_MAX = 10
 
 async def attach(services: Services, principal: Principal, case_id: str, content: bytes) -> dict[str, str | int]:
     """By the buyer, or by whoever speaks for them. Raises `attachment_type`, `attachment_too_large`, `too_many_attachments`, `case_closed`."""
-    media_type = media_type_of(content)
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, case_id, token=None)
         authorise(principal, Scope.CASES_REQUEST, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
         require(locked.case.state is not State.ARCHIVED, "case_closed")
+        media_type = media_type_of(content)
         require(await attachments.count_of(conn, case_id) < PER_CASE_MAX, "too_many_attachments")
         attachment_id = f"{case_id}-a{secrets.token_hex(6)}"
         clean = without_place(content, media_type)

@@ -43,7 +43,7 @@ async def note_outcome(
         require_hold(locked.case, principal, locked.now)
         leg = next((g for part in locked.case.parts for g in part.legs if g.leg_no == leg_no), None)
         if leg is None:
-            raise Refusal("not_found")
+            raise Refusal("nothing_to_note")
         require(leg.kind in BY_HAND, "not_by_hand", kind=leg.kind)
         require(leg.state in HAS_LEFT, "nothing_to_note", state=leg.state)
         await tasks.withdraw_task_of(conn, case_id, leg_no)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from unwind.domain.access import SYSTEM, Principal, Role, Scope, authorise
+from unwind.domain.access import SYSTEM, Principal, Role, Scope, authorise, leads, may
 from unwind.domain.case import Case, holder_of
 from unwind.domain.errors import Refusal, require
 from unwind.domain.transitions import Event, State
@@ -17,8 +17,6 @@ from unwind.flow.services import Services
 from unwind.storage import cases, locks, queue
 from unwind.storage.database import Connection
 
-LEADS = frozenset({Role.LEAD, Role.ADMIN})
-"""They may take a case out of somebody's hands, and take what was escalated."""
 CASES_MAX = 64
 TRIES_MAX = 3
 
@@ -40,7 +38,7 @@ def require_hold(case: Case, principal: Principal, now: Any) -> None:
     holder = holder_of(case, now)
     if holder is not None and holder != principal.principal_id and case.claimed_until is not None:
         raise Refusal("claimed_by_other", holder=holder, until=case.claimed_until.isoformat())
-    require(not case.is_escalated or principal.role in LEADS, "escalated")
+    require(not case.is_escalated or may(principal, Scope.CASES_LEAD), "escalated")
     require(principal.principal_id not in case.barred, "different_person_needed")
 
 
@@ -50,9 +48,10 @@ async def claim_case(services: Services, principal: Principal, case_id: str, *, 
         await _require_room(conn, principal, besides=case_id)
         await locks.lock_case(conn, case_id)
         before = await _visible(conn, principal, case_id)
-        require(not take_over or principal.role in LEADS, "forbidden")
+        if take_over:
+            authorise(principal, Scope.CASES_LEAD, merchant_id=before.merchant_id)
         is_ours = await queue.claim(
-            conn, case_id, principal.principal_id, may_take_over=take_over, is_lead=principal.role in LEADS
+            conn, case_id, principal.principal_id, may_take_over=take_over, is_lead=may(principal, Scope.CASES_LEAD)
         )
         after = await _visible(conn, principal, case_id)
         if not is_ours:
@@ -74,7 +73,14 @@ async def claim_next(services: Services, principal: Principal) -> Claim | None:
     for _ in range(TRIES_MAX):
         async with services.database.transaction() as conn:
             await _require_room(conn, principal)
-            case_id = await _take_next(conn, principal.principal_id, principal.merchant_id, principal.role, "next")
+            case_id = await _take_next(
+                conn,
+                principal.principal_id,
+                principal.merchant_id,
+                principal.role,
+                "next",
+                is_lead=may(principal, Scope.CASES_LEAD),
+            )
             if case_id is not None:
                 await queue.note_presence(conn, principal.principal_id, has_screen=False)
                 case = await _visible(conn, principal, case_id)
@@ -83,10 +89,17 @@ async def claim_next(services: Services, principal: Principal) -> Claim | None:
 
 
 async def _take_next(
-    conn: Connection, principal_id: str, merchant_id: str | None, role: str, how: str, *, oldest_first: bool = False
+    conn: Connection,
+    principal_id: str,
+    merchant_id: str | None,
+    role: str,
+    how: str,
+    *,
+    is_lead: bool,
+    oldest_first: bool = False,
 ) -> str | None:
     case_id = await queue.claim_next(
-        conn, principal_id, merchant_id=merchant_id, is_lead=role in LEADS, oldest_first=oldest_first
+        conn, principal_id, merchant_id=merchant_id, is_lead=is_lead, oldest_first=oldest_first
     )
     if case_id is not None:
         actor = SYSTEM.actor if how in {"push", "drain"} else f"{role}:{principal_id}"
@@ -112,7 +125,7 @@ async def transfer_case(services: Services, principal: Principal, case_id: str, 
         require(bool(found) and found[0]["is_there"], "not_on_duty")
         require(found[0]["merchant_id"] in {None, case.merchant_id}, "not_on_duty")
         require(found[0]["has_room"] or case.claimed_by == to, "no_room")
-        require(not case.is_escalated or found[0]["role"] in LEADS, "escalated")
+        require(not case.is_escalated or leads(Role(found[0]["role"])), "escalated")
         require(to not in case.barred, "different_person_needed")
         await queue.hand_to(conn, case_id, to)
         data = {"to": to, "from": case.claimed_by or ""}
@@ -169,7 +182,13 @@ async def _drain(services: Services, principal: Principal) -> None:
             if not (agent["takes_push"] and agent["is_there"] and agent["has_room"]):
                 return
             taken = await _take_next(
-                conn, principal.principal_id, principal.merchant_id, principal.role, "drain", oldest_first=True
+                conn,
+                principal.principal_id,
+                principal.merchant_id,
+                principal.role,
+                "drain",
+                is_lead=may(principal, Scope.CASES_LEAD),
+                oldest_first=True,
             )
             if taken is None:
                 return
@@ -196,7 +215,14 @@ async def push_cases(services: Services, *, cases_max: int = CASES_MAX) -> bool:
                 [seen] = await queue.read_agents(conn, agent["principal_id"])
                 if not (seen["is_there"] and seen["has_room"]):
                     continue
-                taken = await _take_next(conn, agent["principal_id"], agent["merchant_id"], agent["role"], "push")
+                taken = await _take_next(
+                    conn,
+                    agent["principal_id"],
+                    agent["merchant_id"],
+                    agent["role"],
+                    "push",
+                    is_lead=leads(Role(agent["role"])),
+                )
                 given += taken is not None
         if given == before:
             return False

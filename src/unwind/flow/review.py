@@ -35,7 +35,7 @@ from unwind.flow.clocks import settle_stroke, start_round
 from unwind.flow.execute import Lease, Locked, lock_both
 from unwind.flow.parts import Carried, carry_out, lay_back
 from unwind.flow.questions import ask
-from unwind.flow.queue import LEADS, require_hold
+from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
 from unwind.storage import cases, costs, privacy, questions
 from unwind.storage.database import Connection
@@ -175,8 +175,7 @@ async def second(services: Services, principal: Principal, question_id: str, *, 
         question = await questions.read_question(conn, question_id)
         require(question is not None and question.kind is QuestionKind.APPROVAL, "not_found")
         assert question is not None  # noqa: S101 - for the type checker; required above
-        locked = await lock_for(conn, principal, question.case_id)
-        require(principal.role in LEADS, "forbidden")
+        locked = await lock_for(conn, principal, question.case_id, scope=Scope.CASES_LEAD)
         require(
             f":{principal.principal_id}" not in question.asked_by and principal.principal_id not in locked.case.barred,
             "different_person_needed",
@@ -219,10 +218,12 @@ async def _carry_approved(conn: Connection, locked: Locked, principal: Principal
     await _conclude(conn, locked, principal, ruling, said, carried)
 
 
-async def lock_for(conn: Connection, principal: Principal, case_id: str) -> Locked:
+async def lock_for(
+    conn: Connection, principal: Principal, case_id: str, *, scope: Scope = Scope.CASES_DECIDE
+) -> Locked:
     """Order and case, for somebody who may decide on them."""
     locked = await lock_both(conn, case_id, token=None)
-    authorise(principal, Scope.CASES_DECIDE, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
+    authorise(principal, scope, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
     return locked
 
 

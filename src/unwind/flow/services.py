@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from unwind.domain.sign_in import SignInRules
 from unwind.flow.health import Health
 from unwind.flow.timetable import Hours
 from unwind.policy.engine import Policy
 from unwind.ports.bill import BillReader
 from unwind.ports.callback import CallbackVerifier
 from unwind.ports.carrier import Carrier
+from unwind.ports.identity import IdentityProvider
 from unwind.ports.notifier import Notifier
 from unwind.ports.payment import PaymentGateway
 from unwind.ports.probe import Probe
@@ -74,3 +76,6 @@ class Services:
     hours: Hours = field(default_factory=Hours)
     public_url: str = ""
     """How people outside reach us; in links that are sent to them."""
+    sign_in: SignInRules = field(default_factory=SignInRules)
+    identity: IdentityProvider | None = None
+    """None: there are local accounts only."""

@@ -36,8 +36,8 @@ async def set_calendar(
     database: Database, hours: Hours, principal: Principal, scope: Scope, scope_id: str, rules: Mapping[str, Any] | None
 ) -> int:
     """A new version of one scope's calendar; None takes it back. Returns the version of the timetable."""
-    authorise(principal, Right.ADMIN, merchant_id=scope_id if scope is Scope.MERCHANT else None)
-    require(principal.merchant_id is None or scope is Scope.MERCHANT, "forbidden")
+    is_own = scope is Scope.MERCHANT
+    authorise(principal, Right.ADMIN, merchant_id=scope_id if is_own else None, is_platform=not is_own)
     require(scope is not Scope.QUEUE or scope_id in set(Queue), "not_found")
     require(scope is not Scope.CHANNEL or scope_id in CHANNELS, "not_found")
     if rules is not None:
@@ -54,8 +54,7 @@ async def set_calendar(
 
 async def set_year(database: Database, hours: Hours, principal: Principal, year: int, days: Mapping[date, str]) -> int:
     """The official days of one year, as a whole."""
-    authorise(principal, Right.ADMIN)
-    require(principal.merchant_id is None, "forbidden")
+    authorise(principal, Right.ADMIN, is_platform=True)
     require(all(day.year == year for day in days), "invalid")
     async with database.transaction() as conn:
         version = await timetables.next_version(conn)
@@ -71,7 +70,7 @@ async def set_targets(
     database: Database, hours: Hours, principal: Principal, merchant_id: str, targets: Targets | None
 ) -> int:
     """The minutes of one merchant, or of all with an empty id; None takes them back."""
-    authorise(principal, Right.ADMIN, merchant_id=merchant_id)
+    authorise(principal, Right.ADMIN, merchant_id=merchant_id or None, is_platform=not merchant_id)
     if targets is not None:
         require_sensible(targets)
     async with database.transaction() as conn:

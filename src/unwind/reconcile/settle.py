@@ -20,8 +20,7 @@ async def settle_difference(
     database: Database, principal: Principal, difference_id: int, resolution: Resolution
 ) -> None:
     """Raises Refusal; nothing is written then."""
-    authorise(principal, Scope.MONEY_SETTLE)
-    require(principal.merchant_id is None, "forbidden")
+    authorise(principal, Scope.MONEY_SETTLE, is_platform=True)
     async with database.transaction() as conn:
         difference = await bills.read_difference(conn, difference_id)
         if difference is None:

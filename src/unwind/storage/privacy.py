@@ -43,6 +43,17 @@ class Vault:
             plain = plain.removeprefix("86") if len(plain) > 11 else plain  # noqa: PLR2004
         return hmac.new(self._derived(b"blind"), f"{kind}\n{plain}".encode(), hashlib.sha256).digest()
 
+    def seal(self, context: str, plain: bytes) -> bytes:
+        """A secret of the program's own, such as the seed of a second factor; opens only with the same context."""
+        return _seal(self._derived(b"secret"), plain, context.encode())
+
+    def unseal(self, context: str, sealed: bytes) -> bytes:
+        return _open(self._derived(b"secret"), sealed, context.encode())
+
+    def derive(self, purpose: str, value: str) -> bytes:
+        """32 bytes that only we can make again from the value."""
+        return hmac.new(self._derived(b"derive"), f"{purpose}\n{value}".encode(), hashlib.sha256).digest()
+
     @property
     def anchor_key(self) -> bytes:
         return self._derived(b"anchor")

@@ -1,4 +1,5 @@
-"""Who is calling: an API key (`uk_...`), or a buyer's signed, short-lived token for one order (`ub_...`)."""
+"""Who is calling: an API key (`uk_...`), somebody who has signed in (`us_...`, as bearer or cookie), or a buyer's signed, short-lived token for
+one order (`ub_...`); and whether that kind of caller may use this operation at all."""
 
 import base64
 import hashlib
@@ -9,16 +10,23 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from unwind.domain.access import SCOPES_OF, Principal, Role
+from unwind.domain.access import SCOPES_OF, Principal, Role, may
 from unwind.domain.errors import Refusal
 from unwind.flow.services import Services
+from unwind.flow.sign_in import SESSION_PREFIX, find_session
 from unwind.storage.principals import find_principal
+from unwind.web.rights import RIGHTS
 
 KEY_CACHE_S = 15.0
 """A revoked key stops working after at most this long."""
 DEMO_PREFIX = "uk_demo_"
 """Published keys; refused by every process that does not run the demo, whatever the database says."""
 TOKEN_PREFIX = "ub_"  # noqa: S105 - a prefix, not a secret
+
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+CSRF_HEADER = "X-Unwind-Request"
+"""No form and no foreign page can send it: a cookie alone changes nothing."""
 
 
 async def services_of(request: Request) -> Services:
@@ -72,22 +80,67 @@ class KeyCache:
         self._known[key] = (now, principal)
         return principal
 
+    def forget(self, principal_id: str) -> None:
+        """Their keys have changed here: this process does not wait for the cache."""
+        self._known = {key: held for key, held in self._known.items() if held[1].principal_id != principal_id}
+
+
+def cookie_name(services: Services) -> str:
+    """`__Host-` binds it to this host and to TLS; browsers refuse that prefix without TLS, which only the demo and loopback do without."""
+    return "__Host-unwind" if services.sign_in.is_cookie_secure else "unwind"
+
 
 async def who(request: Request) -> Principal:
-    """Refuses with `unauthorised` whoever cannot show who they are."""
-    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not credential:
-        raise Refusal("unauthorised")
+    """Refuses with `unauthorised` whoever cannot show who they are, and with `forbidden` whoever may not use this operation."""
+    principal = await _identify(request)
+    route = request.scope.get("route")
+    path = route.path_format if route is not None else request.url.path
+    scope = RIGHTS.get((request.method, path))
+    if scope is None or not may(principal, scope):
+        raise Refusal("forbidden", **({"scope": scope} if scope is not None else {}))
+    return principal
+
+
+async def _identify(request: Request) -> Principal:
     services: Services = request.app.state.services
+    credential = _bearer(request)
+    if credential is None:
+        credential = _cookie(request, services)
     if credential.startswith(TOKEN_PREFIX):
         return read_buyer_token(services.vault.token_key, credential, now=time.time())
+    if credential.startswith(SESSION_PREFIX):
+        found = await find_session(services, credential)
+        if found is None:
+            raise Refusal("unauthorised")
+        principal, request.state.session = found
+        return principal
     if credential.startswith(DEMO_PREFIX) and not request.app.state.is_demo:
         raise Refusal("unauthorised")
     cache: KeyCache = request.app.state.keys
-    principal = await cache.find(services, credential)
-    if principal is None:
+    known = await cache.find(services, credential)
+    if known is None:
         raise Refusal("unauthorised")
-    return principal
+    return known
+
+
+def _bearer(request: Request) -> str | None:
+    """None where no such header was sent. A header of another kind is refused: it must not fall back to a cookie."""
+    header = request.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, credential = header.partition(" ")
+    if scheme.lower() != "bearer" or not credential:
+        raise Refusal("unauthorised")
+    return credential
+
+
+def _cookie(request: Request, services: Services) -> str:
+    credential = request.cookies.get(cookie_name(services), "")
+    if not credential.startswith(SESSION_PREFIX):
+        raise Refusal("unauthorised")
+    if request.method not in SAFE_METHODS and not request.headers.get(CSRF_HEADER):
+        raise Refusal("header_missing", header=CSRF_HEADER)
+    return credential
 
 
 Caller = Annotated[Principal, Depends(who)]

@@ -19,7 +19,7 @@ ListSize = Annotated[int, Query(ge=1, le=500)]
 @router.get("/connections", responses=ERRORS)
 async def list_connections(services: Wired, caller: Caller) -> Response:
     """Every configured connection with the calls of the last 15 minutes; `healthy_percent` is null where there were none."""
-    authorise(caller, Scope.ADMIN)
+    authorise(caller, Scope.OPERATIONS_READ)
     async with services.database.connection() as conn:
         health = await connections.health(conn)
     mine = [link for link in services.links.values() if caller.merchant_id in {None, link.merchant_id}]
@@ -31,8 +31,9 @@ async def test_connection(services: Wired, caller: Caller, connection_id: str) -
     """Asks the other side about something that does not exist: is it there, does it take our signature, does its own hold?"""
     authorise(caller, Scope.ADMIN)
     link = services.links.get(connection_id)
-    if link is None or caller.merchant_id not in {None, link.merchant_id}:
+    if link is None:
         raise Refusal("not_found")
+    authorise(caller, Scope.ADMIN, merchant_id=link.merchant_id, is_platform=link.merchant_id is None)
     probe = await link.probe()
     return json_response({"connection_id": connection_id, "result": probe.result.value, "code": probe.code})
 
@@ -40,8 +41,7 @@ async def test_connection(services: Wired, caller: Caller, connection_id: str) -
 @router.get("/alerts", responses=ERRORS)
 async def list_alerts(services: Wired, caller: Caller, limit: ListSize = 100) -> Response:
     """Broken signatures, codes nobody knows, wrong settings, connections that are down: one row per kind, newest first."""
-    authorise(caller, Scope.ADMIN)
-    require(caller.merchant_id is None, "forbidden")
+    authorise(caller, Scope.OPERATIONS_READ, is_platform=True)
     async with services.database.connection() as conn:
         return json_response({"alerts": await alerts.open_alerts(conn, alerts_max=limit)})
 
@@ -49,8 +49,7 @@ async def list_alerts(services: Wired, caller: Caller, limit: ListSize = 100) ->
 @router.post("/alerts/{alert_id}/close", responses=ERRORS)
 async def close_alert(services: Wired, caller: Caller, alert_id: int) -> Response:
     """Somebody has looked. If it happens again, a new alert opens."""
-    authorise(caller, Scope.ADMIN)
-    require(caller.merchant_id is None, "forbidden")
+    authorise(caller, Scope.ADMIN, is_platform=True)
     async with services.database.transaction() as conn:
         require(await alerts.close_alert(conn, alert_id, by=caller.actor), "not_found")
     return json_response({"alert_id": alert_id, "state": "closed"})

@@ -19,6 +19,7 @@ from unwind.domain.errors import Refusal
 from unwind.flow.intake import Intake
 from unwind.flow.services import Services
 from unwind.web import (
+    account,
     admin,
     board,
     callbacks,
@@ -26,9 +27,12 @@ from unwind.web import (
     decisions,
     desk,
     integration,
+    keys,
     links,
     problems,
     queue,
+    session,
+    staff,
     stream,
     worktime,
 )
@@ -72,7 +76,22 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     app.add_exception_handler(RequestValidationError, problems.on_validation)
     app.add_exception_handler(HTTPException, problems.on_http)
     app.add_exception_handler(Exception, problems.on_crash)
-    for module in (customer, integration, stream, queue, desk, decisions, links, admin, worktime, callbacks):
+    for module in (
+        session,
+        account,
+        customer,
+        integration,
+        stream,
+        queue,
+        desk,
+        decisions,
+        links,
+        admin,
+        staff,
+        keys,
+        worktime,
+        callbacks,
+    ):
         app.include_router(module.router)
     if is_demo:
         app.include_router(board.router)

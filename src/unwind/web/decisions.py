@@ -14,7 +14,7 @@ from unwind.domain.questions import Audience, Kind, OnSilence, Question
 from unwind.flow import answers, consent, hand_work, note_costs, offers, review
 from unwind.flow.answer import refund_estimate
 from unwind.flow.questions import ask, link_of
-from unwind.flow.queue import LEADS, require_hold
+from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
 from unwind.policy.offers import allowed_offers
 from unwind.storage import cases, desk, questions
@@ -155,8 +155,7 @@ async def note_answer(services: Wired, caller: Caller, case_id: str, n: int, bod
 @router.get("/approvals", responses=ERRORS)
 async def list_approvals(services: Wired, caller: Caller, limit: PageSize = 50) -> Response:
     """Decisions that wait for a second person, with the plan and why."""
-    authorise(caller, Scope.CASES_DECIDE)
-    require(caller.role in LEADS, "forbidden")
+    authorise(caller, Scope.CASES_LEAD)
     async with services.database.connection() as conn:
         rows = await questions.open_approvals(conn, merchant_id=caller.merchant_id, questions_max=limit)
     return json_response({"approvals": rows})
@@ -186,7 +185,7 @@ async def add_costs(services: Wired, caller: Caller, case_id: str, body: CostsIn
 @router.get("/recalls", responses=ERRORS)
 async def list_recalls(services: Wired, caller: Caller, limit: PageSize = 50) -> Response:
     """Parcels that are being stopped, turned or awaited: the carrier's number, state, when it is asked next; the longest waiting first."""
-    authorise(caller, Scope.CASES_DECIDE)
+    authorise(caller, Scope.DESK_READ)
     async with services.database.connection() as conn:
         return json_response({"recalls": await desk.recalls(conn, merchant_id=caller.merchant_id, recalls_max=limit)})
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from unwind.desk.dossier import read_dossier
 from unwind.desk.refund_exceptions import exception_of
 from unwind.domain.access import Scope, authorise
-from unwind.domain.errors import Refusal, require
+from unwind.domain.errors import Refusal
 from unwind.flow import ask_buyer, hand_work, review
 from unwind.flow.other_account import send_elsewhere
 from unwind.flow.queue import keep_alive
@@ -26,7 +26,7 @@ PageSize = Annotated[int, Query(ge=1, le=200)]
 @router.get("/cases", responses=ERRORS)
 async def list_cases(services: Wired, caller: Caller, limit: PageSize = 50) -> Response:
     """Cases waiting for a decision: by urgency, then due time, then money at risk."""
-    authorise(caller, Scope.CASES_DECIDE)
+    authorise(caller, Scope.DESK_READ)
     async with services.database.connection() as conn:
         rows = await queue.cases_in_review(conn, merchant_id=caller.merchant_id, cases_max=limit)
     return json_response({"cases": rows})
@@ -39,7 +39,7 @@ async def one_case(services: Wired, caller: Caller, case_id: str) -> Response:
         dossier = await read_dossier(conn, services.vault, case_id)
     if dossier is None:
         raise Refusal("not_found")
-    authorise(caller, Scope.CASES_DECIDE, merchant_id=dossier["merchant_id"], order_id=dossier["order_id"])
+    authorise(caller, Scope.DESK_READ, merchant_id=dossier["merchant_id"], order_id=dossier["order_id"])
     return json_response(dossier)
 
 
@@ -78,7 +78,7 @@ async def list_refund_exceptions(services: Wired, caller: Caller, limit: PageSiz
 
     After a top-up or a cleared doubt: the decision `retry` on the case. An abnormal one can go to another account, see below.
     """
-    authorise(caller, Scope.CASES_DECIDE)
+    authorise(caller, Scope.DESK_READ)
     async with services.database.connection() as conn:
         rows = await desk.refund_exceptions(conn, merchant_id=caller.merchant_id, refunds_max=limit)
     return json_response({"refunds": [exception_of(row) for row in rows]})
@@ -102,8 +102,7 @@ async def send_to_other_account(
 @router.get("/bill-differences", responses=ERRORS)
 async def list_bill_differences(services: Wired, caller: Caller, limit: PageSize = 50) -> Response:
     """Where a provider's bill and our ledger differ, the oldest first, with age and order."""
-    authorise(caller, Scope.MONEY_SETTLE)
-    require(caller.merchant_id is None, "forbidden")
+    authorise(caller, Scope.MONEY_READ, is_platform=True)
     async with services.database.connection() as conn:
         return json_response({"differences": await bills.open_differences(conn, differences_max=limit)})
 
@@ -120,7 +119,7 @@ async def settle_bill_difference(
 @router.get("/tasks", responses=ERRORS)
 async def list_tasks(services: Wired, caller: Caller, limit: PageSize = 50) -> Response:
     """Legs without a connector that wait for a person's hands, most urgent first."""
-    authorise(caller, Scope.TASKS_ANSWER)
+    authorise(caller, Scope.TASKS_READ)
     async with services.database.connection() as conn:
         return json_response({"tasks": await tasks.list_tasks(conn, merchant_id=caller.merchant_id, tasks_max=limit)})
 

@@ -97,14 +97,13 @@ async def put_merchant(services: Wired, caller: Caller, merchant_id: Id, body: M
 @router.put("/stock", responses=ERRORS)
 async def put_stock(services: Wired, caller: Caller, body: list[StockIn]) -> Response:
     """Sets the free units of pools of the built-in shop."""
-    authorise(caller, Scope.ADMIN)
-    require(caller.merchant_id is None, "forbidden")
+    authorise(caller, Scope.ADMIN, is_platform=True)
     await order_book.put_stock(services, [row.model_dump() for row in body])
     return json_response({"rows": len(body)})
 
 
 @router.get("/stock", responses=ERRORS)
 async def get_stock(services: Wired, caller: Caller, sku: Annotated[Id, Query()]) -> Response:
-    authorise(caller, Scope.ORDERS_READ)
+    authorise(caller, Scope.STOCK_READ, is_platform=True)
     async with services.database.connection() as conn:
         return json_response(await stock.read_stock(conn, sku))

@@ -4,9 +4,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from unwind.domain.access import Scope, authorise
-from unwind.domain.errors import require
 from unwind.flow import queue
-from unwind.flow.queue import LEADS
 from unwind.storage.queue import CLAIM_S, HEARTBEAT_S, read_agents
 from unwind.web.access import Caller, Wired
 from unwind.web.responses import ERRORS, json_response
@@ -72,8 +70,7 @@ async def heartbeat(services: Wired, caller: Caller, body: HeartbeatIn) -> Respo
 
 @router.get("/agents", responses=ERRORS)
 async def list_agents(services: Wired, caller: Caller) -> Response:
-    """For leads: who is on duty, who is really there, how many cases each holds."""
-    authorise(caller, Scope.CASES_DECIDE)
-    require(caller.role in LEADS and caller.merchant_id is None, "forbidden")
+    """Who is on duty, who is really there, how many cases each holds."""
+    authorise(caller, Scope.OPERATIONS_READ, is_platform=True)
     async with services.database.connection() as conn:
         return json_response({"agents": await read_agents(conn)})

@@ -8,7 +8,7 @@ than it takes to look again. Nobody's transaction carries a NOTIFY.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,15 +19,18 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from unwind.domain.access import Scope, authorise
+from unwind.domain.errors import Refusal
 from unwind.storage.database import Database, to_json
 from unwind.storage.queue import open_versions
-from unwind.web.access import Caller
+from unwind.web.access import Caller, who
 from unwind.web.responses import ERRORS
 
 LOOK_S = 0.3
 PING_S = 15.0
+AGAIN_S = 15.0
+"""So often the listener is asked again who they are: whoever has been signed out or revoked does not listen on."""
 LIFE_S = 300.0
-"""A stream ends after this and the screen comes back: a key that was revoked meanwhile does not listen on."""
+"""A stream ends after this and the screen comes back."""
 
 router = APIRouter(prefix="/api/v1/desk", tags=["queue"])
 
@@ -119,18 +122,33 @@ async def stream(request: Request, caller: Caller) -> StreamingResponse:
     authorise(caller, Scope.CASES_DECIDE)
     hints: Hints = request.app.state.hints
     return StreamingResponse(
-        _events(hints, caller.merchant_id),
+        _events(hints, caller.merchant_id, lambda: _is_still_in(request)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _events(hints: Hints, merchant_id: str | None) -> AsyncIterator[str]:
+async def _is_still_in(request: Request) -> bool:
+    try:
+        await who(request)
+    except Refusal:
+        return False
+    return True
+
+
+async def _events(
+    hints: Hints, merchant_id: str | None, is_still_in: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[str]:
     ends_at = time.monotonic() + LIFE_S
+    asks_at = time.monotonic() + AGAIN_S
     listener = await hints.join(merchant_id)
     try:
         yield "retry: 1000\nevent: hello\ndata: {}\n\n"
         while time.monotonic() < ends_at:
+            if time.monotonic() >= asks_at:
+                if not await is_still_in():
+                    return
+                asks_at = time.monotonic() + AGAIN_S
             try:
                 async with asyncio.timeout(PING_S):
                     await listener.woken.wait()

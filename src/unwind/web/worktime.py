@@ -23,7 +23,7 @@ MerchantOf = Annotated[Id | Literal[""], Query(description="empty: every merchan
 @router.get("/timetable", responses=ERRORS)
 async def read_timetable(services: Wired, caller: Caller) -> Response:
     """Everything that holds now: calendars by scope, official days by year, target minutes by merchant."""
-    authorise(caller, Right.ADMIN)
+    authorise(caller, Right.OPERATIONS_READ)
     mine = caller.merchant_id
     async with services.database.connection() as conn:
         version = await timetables.current_version(conn)

@@ -13,6 +13,7 @@ import structlog
 from psycopg_pool import PoolTimeout
 
 from unwind.doctor import halt_broken_merchants
+from unwind.domain.sign_in import ATTEMPT_WINDOW, OIDC_ROUND_TRIP
 from unwind.flow.archive import anchor_archived
 from unwind.flow.notify import tell_alerts
 from unwind.flow.queue import push_cases, release_expired
@@ -21,7 +22,7 @@ from unwind.flow.services import Services
 from unwind.flow.strike import follow_timetable, strike_due, strike_questions
 from unwind.flow.timeout import close_unpaid
 from unwind.flow.timetable import warn_of_missing_holidays
-from unwind.storage import connections, idempotency
+from unwind.storage import connections, door, idempotency
 from unwind.worker.bills import take_waiting_bills
 
 POLL_S = 0.25
@@ -72,6 +73,7 @@ async def _housekeeping(services: Services) -> bool:
     async with services.database.connection() as conn:
         await idempotency.forget_old_keys(conn, days=KEYS_KEPT_DAYS, keys_max=KEYS_PER_ROUND)
         await connections.forget_old_minutes(conn)
+        await door.forget_old(conn, window=ATTEMPT_WINDOW, life=OIDC_ROUND_TRIP)
     return await anchor_archived(services) > 0
 
 
