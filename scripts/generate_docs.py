@@ -54,6 +54,7 @@ STORY = (
     ("around", "consent", "买家同意", "flow/consent.py"),
     ("around", "watch", "跟进承诺", "flow/watch.py"),
     ("around", "appeal", "申诉", "flow/appeal.py"),
+    ("around", "erasure", "删除请求", "flow/erasure.py"),
     ("around", "attachments", "附件", "flow/attachments.py"),
     ("around", "timeout", "超时未付", "flow/timeout.py"),
     ("around", "queue", "队列", "flow/queue.py"),

@@ -88,6 +88,7 @@ def _services(
         policy=load_default(),
         vault=Vault(settings.master_key),
         public_url=settings.public_url,
+        records_kept_years=settings.records_kept_years,
         gateways=parties(PartyKind.PAYMENT),
         warehouses=parties(PartyKind.WAREHOUSE),
         carriers=parties(PartyKind.CARRIER),

@@ -47,6 +47,8 @@ class Settings:
     """Of local staff accounts."""
     oidc: Mapping[str, Any] | None = None
     """The identity provider, as `oidc.json` describes it; its adapter's model checks it."""
+    records_kept_years: int = 3
+    """How long the record of a transaction is kept after the last thing that happened to it."""
     public_url: str = ""
     """How providers reach us from outside; their callbacks go to `{public_url}/callbacks/{connection}`."""
 
@@ -68,6 +70,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, is_demo: bool = F
         connections_max=_integer(env, "UNWIND_DATABASE_CONNECTIONS", 10),
         pace_scale=float(env.get("UNWIND_PACE", "0.25" if is_demo else "1")),
         public_url=env.get("UNWIND_PUBLIC_URL", "").rstrip("/"),
+        records_kept_years=_integer(env, "UNWIND_RECORDS_YEARS", 3),
         needs_second_factor=_second_factor(env, is_demo=is_demo),
         oidc=_oidc(env, home),
     )

@@ -84,6 +84,7 @@ EXPECTED: dict[str, Row] = {
     "GET /api/v1/cancellations/{case_id}/attachments/{attachment_id}": row(
         READERS | {"integrator", "buyer"}, is_narrow=True
     ),
+    "POST /api/v1/orders/{order_id}/erasure": row(DESK | {"integrator", "buyer"}),
     "GET /api/v1/orders/{order_id}/cancellability": row(ORDERS),
     "PUT /api/v1/orders/{order_id}": row(SHOP),
     "GET /api/v1/orders/{order_id}": row(ORDERS),

@@ -1,17 +1,21 @@
 """One case as a person sees it: what was asked, what is decided, what is on its way, where the parcel is and how old that news is."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from unwind.desk.asked import shown_question
+from unwind.domain.buyer_record import effects_of
 from unwind.domain.case import Case
 from unwind.domain.tracking import judge
 from unwind.storage import (
     attachments,
+    buyers,
     cases,
     costs,
     desk,
+    erasures,
     messages,
     money,
     orders,
@@ -30,10 +34,16 @@ async def read_dossier(conn: Connection, vault: Vault, case_id: str) -> dict[str
         return None
     case = cases.to_case(row)
     order_row = await orders.read_order(conn, case.order_id)
+    record = await buyers.read_record(conn, case.order_id)
     phone = await privacy.open_private(conn, vault, case.order_id, "phone")
     return {
         **_head(row),
-        "buyer": {"phone": mask_phone(phone) if phone else ""},
+        "buyer": {
+            "phone": mask_phone(phone) if phone else "",
+            "is_restricted": await erasures.read_erasure(conn, case.order_id) is not None,
+            "record": asdict(record) if record else {},
+            "effects": effects_of(record) if record else (),
+        },
         "words": await privacy.open_private(conn, vault, case.order_id, "words", case_id=case_id) or "",
         "order": _order(order_row) if order_row else {},
         "parts": _parts(row, case),

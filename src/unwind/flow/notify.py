@@ -147,7 +147,12 @@ async def _choose_way(conn: Connection, services: Services, message: dict[str, A
             continue
         address = ""
         if channel in ADDRESS_FIELD:
-            address = await privacy.open_private(conn, services.vault, order_id, ADDRESS_FIELD[channel]) or ""
+            address = (
+                await privacy.open_private(
+                    conn, services.vault, order_id, ADDRESS_FIELD[channel], is_restricted_too=True
+                )
+                or ""
+            )
             if not address:
                 reason = "no_address"
                 continue
@@ -155,7 +160,9 @@ async def _choose_way(conn: Connection, services: Services, message: dict[str, A
         if until is not None:
             await messages.hold_until(conn, message["message_id"], until, code="quiet_hours")
             return None
-        language = await privacy.open_private(conn, services.vault, order_id, "language") or "zh"
+        language = (
+            await privacy.open_private(conn, services.vault, order_id, "language", is_restricted_too=True) or "zh"
+        )
         return Way(channel=channel, connection=found[0], notifier=found[1], address=address, language=language)
     await _finish(conn, message, lease, state="undelivered", code=message["code"] or reason)
     return None

@@ -19,7 +19,7 @@ from unwind.domain.transitions import Event
 from unwind.flow import aftermath, goods
 from unwind.flow.chronicle import record
 from unwind.flow.services import Services
-from unwind.storage import cases, locks, merchants, orders, privacy, stock
+from unwind.storage import cases, erasures, locks, merchants, orders, privacy, stock
 from unwind.storage.database import Connection
 
 HAS_MOVED = ON_THE_WAY | COMING_BACK | {Stage.DELIVERED, Stage.LOST}
@@ -119,7 +119,7 @@ async def _apply(conn: Connection, services: Services, row: orders.OrderRow, doc
         is_captured |= await orders.upsert_payment(conn, order_id, row.order.currency, payment)
     for shipment in document["shipments"]:
         await orders.upsert_shipment(conn, order_id, shipment)
-    if document["buyer"]:
+    if document["buyer"] and await erasures.read_erasure(conn, order_id) is None:
         await privacy.keep_private(conn, services.vault, order_id, document["buyer"], wrapped_key=row.wrapped_key)
     await _after_change(conn, services, order_id, is_captured=is_captured)
 

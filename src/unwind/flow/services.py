@@ -74,6 +74,8 @@ class Services:
     health: Health = field(default_factory=Health)
     pace: Pace = field(default_factory=Pace)
     hours: Hours = field(default_factory=Hours)
+    records_kept_years: int = 3
+    """Of a transaction, after the last thing that happened to it (RULES: records; a setting, because it is law)."""
     public_url: str = ""
     """How people outside reach us; in links that are sent to them."""
     sign_in: SignInRules = field(default_factory=SignInRules)

@@ -113,16 +113,26 @@ async def _key_of(conn: Connection, vault: Vault, order_id: str, wrapped_key: by
 
 
 async def open_private(
-    conn: Connection, vault: Vault, order_id: str, field: str, *, case_id: str | None = None
+    conn: Connection,
+    vault: Vault,
+    order_id: str,
+    field: str,
+    *,
+    case_id: str | None = None,
+    is_restricted_too: bool = False,
 ) -> str | None:
-    """The newest value of a field; None where there is none or the order's key has been destroyed."""
+    """The newest value of a field; None where there is none, the order's key has been destroyed, or its buyer has asked to be forgotten.
+
+    `is_restricted_too`: for what an open case still has to tell them.
+    """
     cursor = await conn.execute(
         """
         SELECT d.ciphertext, k.wrapped_key FROM private_data d JOIN order_keys k USING (order_id)
         WHERE d.order_id = %(o)s AND d.field = %(f)s AND (%(c)s::text IS NULL OR d.case_id = %(c)s)
+          AND (%(all)s OR NOT EXISTS (SELECT FROM erasures e WHERE e.order_id = d.order_id))
         ORDER BY private_id DESC LIMIT 1
         """,
-        {"o": order_id, "f": field, "c": case_id},
+        {"o": order_id, "f": field, "c": case_id, "all": is_restricted_too},
     )
     row = await cursor.fetchone()
     if row is None:
@@ -149,8 +159,14 @@ async def seal_file(
 
 
 async def open_file(conn: Connection, vault: Vault, order_id: str, name: str, sealed: bytes) -> bytes | None:
-    """None once the order's key has been destroyed."""
-    cursor = await conn.execute("SELECT wrapped_key FROM order_keys WHERE order_id = %s", (order_id,))
+    """None once the order's key has been destroyed, or its buyer has asked to be forgotten."""
+    cursor = await conn.execute(
+        """
+        SELECT wrapped_key FROM order_keys k
+        WHERE order_id = %s AND NOT EXISTS (SELECT FROM erasures e WHERE e.order_id = k.order_id)
+        """,
+        (order_id,),
+    )
     row = await cursor.fetchone()
     return (
         None

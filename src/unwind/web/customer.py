@@ -13,7 +13,7 @@ from unwind.domain.access import Scope, authorise
 from unwind.domain.errors import Refusal, require
 from unwind.domain.order import LineId
 from unwind.domain.questions import Audience, QuestionState
-from unwind.flow import answer, answers, appeal, attachments, preview, review
+from unwind.flow import answer, answers, appeal, attachments, erasure, preview, review
 from unwind.flow.intake import Intake
 from unwind.flow.receive import Request
 from unwind.storage import cases, messages, money, orders, questions
@@ -176,6 +176,12 @@ async def withdraw_case(services: Wired, caller: Caller, case_id: str) -> Respon
     """Possible until something irreversible has begun."""
     await review.withdraw(services, caller, case_id)
     return await look_at_case(services, caller, case_id)
+
+
+@router.post("/orders/{order_id}/erasure", responses=ERRORS)
+async def be_forgotten(services: Wired, caller: Caller, order_id: str) -> Response:
+    """Restricted at once; unreadable for ever on `erase_at`. A repeated request gets the same answer."""
+    return json_response(await erasure.ask_erasure(services, caller, order_id))
 
 
 @router.get("/orders/{order_id}/cancellability", responses=ERRORS)

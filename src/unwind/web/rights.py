@@ -29,6 +29,7 @@ RIGHTS: dict[tuple[str, str], Scope | None] = {
     ("POST", "/api/v1/cancellations/{case_id}/questions/{n}"): Scope.CASES_REQUEST,
     ("POST", "/api/v1/cancellations/{case_id}/attachments"): Scope.CASES_REQUEST,
     ("GET", "/api/v1/cancellations/{case_id}/attachments/{attachment_id}"): Scope.CASES_READ,
+    ("POST", "/api/v1/orders/{order_id}/erasure"): Scope.CASES_REQUEST,
     ("GET", "/api/v1/orders/{order_id}/cancellability"): Scope.ORDERS_READ,
     # shops
     ("PUT", "/api/v1/orders/{order_id}"): Scope.ORDERS_WRITE,

@@ -15,6 +15,7 @@ from psycopg_pool import PoolTimeout
 from unwind.doctor import halt_broken_merchants
 from unwind.domain.sign_in import ATTEMPT_WINDOW, OIDC_ROUND_TRIP
 from unwind.flow.archive import anchor_archived
+from unwind.flow.erasure import erase_due
 from unwind.flow.notify import tell_alerts
 from unwind.flow.queue import push_cases, release_expired
 from unwind.flow.run import work_once
@@ -74,7 +75,8 @@ async def _housekeeping(services: Services) -> bool:
         await idempotency.forget_old_keys(conn, days=KEYS_KEPT_DAYS, keys_max=KEYS_PER_ROUND)
         await connections.forget_old_minutes(conn)
         await door.forget_old(conn, window=ATTEMPT_WINDOW, life=OIDC_ROUND_TRIP)
-    return await anchor_archived(services) > 0
+    is_busy = await erase_due(services)
+    return await anchor_archived(services) > 0 or is_busy
 
 
 async def _repeat(name: str, every_s: float, stop: asyncio.Event, job: Callable[[], Awaitable[bool]]) -> None:

@@ -1,0 +1,124 @@
+"""RULES, "People and rights": records that are kept and forgotten, and what is known of a buyer."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.flow.test_situations import assert_nothing_broken
+from tests.flow.test_stories import parcel_moves
+from tests.world import World, line, shipment
+from unwind.flow.erasure import erase_due
+from unwind.storage.privacy import orders_of_person
+
+
+async def found(world: World, phone: str = "13800001234") -> list[str]:
+    async with world.services.database.connection() as conn:
+        return await orders_of_person(conn, world.services.vault, kind="phone", value=phone, orders_max=10)
+
+
+async def test_records_a_request_to_erase_restricts_at_once_and_destroys_the_key_on_its_day(world: World) -> None:
+    """RULES: records are kept three years; a request to erase restricts at once and destroys the key on the retention date."""
+    order_id = await world.order()
+    case_id = (await world.cancel(order_id, text="我不想要了，地址也写错了"))["case_id"]
+    await world.run(until="archived", case_id=case_id)
+    assert await found(world) == [order_id]
+    before = await world.dossier(case_id)
+    assert (before["buyer"]["phone"], bool(before["words"])) == ("138****1234", True)
+    asked = await world.ok("POST", f"/api/v1/orders/{order_id}/erasure")
+    closed_at = (await world.sql("SELECT closed_at FROM cases WHERE case_id = %s", case_id))[0]["closed_at"]
+    day = datetime.fromisoformat(asked["erase_at"])
+    assert day.replace(year=day.year - 3) == closed_at
+    assert day.date().isoformat() in asked["answer"]["zh"]
+    assert await found(world) == []
+    after = await world.dossier(case_id)
+    assert (after["buyer"]["phone"], after["words"], after["buyer"]["is_restricted"]) == ("", "", True)
+    again = await world.ok("POST", f"/api/v1/orders/{order_id}/erasure")
+    assert again == asked, "the same answer"
+    assert await erase_due(world.services) is False
+    assert await world.sql("SELECT order_id FROM order_keys") == [{"order_id": order_id}], "not before its day"
+    await world.pass_time(timedelta(days=3 * 366))
+    await erase_due(world.services)
+    for name in ("order_keys", "private_data", "blind_index"):
+        assert await world.sql(f"SELECT order_id FROM {name}") == [], name
+    await assert_nothing_broken(world)
+
+
+async def test_records_an_open_case_still_tells_the_buyer_and_is_finished_first(world: World) -> None:
+    order_id = await world.order(risk="suspected")
+    case_id = (await world.cancel(order_id, channel="hotline"))["case_id"]
+    await world.ok("POST", f"/api/v1/orders/{order_id}/erasure")
+    await world.pass_time(timedelta(days=4 * 366))
+    await erase_due(world.services)
+    assert await world.sql("SELECT order_id FROM order_keys") == [{"order_id": order_id}], "open: its end comes first"
+    await world.decide(case_id, "decline", reason_code="x")
+    await world.run(until="archived", case_id=case_id)
+    sent = {(m["template"], m["result"]) for m in (await world.ledger())["messages"]}
+    assert ("declined", "SENT") in sent, "the answer reached them"
+    await erase_due(world.services)
+    assert await world.sql("SELECT order_id FROM order_keys") == []
+
+
+async def test_records_what_the_shop_sends_again_is_not_kept_again(world: World) -> None:
+    order_id = await world.order()
+    await world.ok("POST", f"/api/v1/orders/{order_id}/erasure")
+    from tests.world import order_body
+
+    body = {**order_body(order_id, now=await world.now()), "revision": 2}
+    await world.ok("PUT", f"/api/v1/orders/{order_id}", json=body)
+    assert await found(world) == []
+
+
+async def cancelled(world: World, reason: str = "CHANGED_MIND", **given: Any) -> str:
+    case_id = str((await world.cancel(await world.order(**given), reason=reason))["case_id"])
+    await world.run(until="archived", case_id=case_id)
+    return case_id
+
+
+async def test_abuse_facts_are_counted_and_what_was_not_the_buyers_fault_never_is(world: World) -> None:
+    """RULES: facts, not adjectives; cases at the merchant's fault never count; the buyer is not shamed."""
+    for reason in ("CHANGED_MIND", "CHANGED_MIND", "SHIPPING_TOO_SLOW", "NOT_AS_DESCRIBED", "OUT_OF_STOCK"):
+        last = await cancelled(world, reason)
+    await world.ok("PUT", "/api/v1/stock", role="admin", json=[{"sku": "BAG", "pool": "limited", "available": 9}])
+    for _ in range(3):
+        last = await cancelled(world, paid=False, lines=[line(sku="BAG", pool="limited")])
+    await cancelled(world, buyer_ref="somebody-else")
+    buyer = (await world.dossier(last))["buyer"]
+    assert buyer["record"] == {
+        "paid_orders_30": 5,
+        "paid_cancelled_30": 2,
+        "paid_orders_90": 5,
+        "paid_cancelled_90": 2,
+        "unpaid_limited": 3,
+        "refusals": 0,
+        "recalls": 0,
+        "other_buyers_same_phone": 1,
+    }
+    assert buyer["effects"] == ["review", "tell_shop"]
+    told = await world.sql("SELECT fact, params FROM messages WHERE audience = 'buyer'")
+    assert not any(word in str(told) for word in ("abuse", "恶意", "review")), "nobody is shamed"
+    seen_by_buyer = await world.ok("GET", f"/api/v1/cancellations/{last}")
+    assert "record" not in str(seen_by_buyer)
+
+
+async def test_abuse_recalls_and_refusals_count_and_old_orders_do_not(world: World) -> None:
+    for n in range(3):
+        order_id = await world.order(shipments=[shipment(f"S{n}")])
+        await world.ask_sandbox(
+            "waybills", {"connection": "sf", "no": f"W-S{n}", "order_no": order_id, "behaviour": "refuse"}
+        )
+        case_id = str((await world.cancel(order_id, reason="CHANGED_MIND"))["case_id"])
+        await world.decide(case_id, "recall")
+        await world.run()
+        await parcel_moves(world, order_id, f"S{n}", "refused")
+    buyer = (await world.dossier(case_id))["buyer"]
+    assert (buyer["record"]["recalls"], buyer["record"]["refusals"], buyer["effects"]) == (3, 3, ["prepaid_recall"])
+    await world.pass_time(timedelta(days=91))
+    buyer = (await world.dossier(case_id))["buyer"]
+    assert (buyer["record"]["recalls"], buyer["record"]["paid_orders_90"], buyer["effects"]) == (0, 0, [])
+
+
+@pytest.mark.parametrize("stage", ["none", "packed"])
+async def test_abuse_figures_alone_never_decline(world: World, stage: str) -> None:
+    answer = await world.cancel(await world.order(risk="suspected", released_stage=stage))
+    assert (answer["outcome"], answer["rule"]) == ("in_review", "abuse_suspected")
