@@ -45,6 +45,8 @@ EVENTS = {
     "buyer_asked": "询问买家 the buyer is asked",
     "buyer_answered": "买家已答复 the buyer has answered",
     "buyer_silent": "买家未答复 the buyer did not answer in time",
+    "buyer_wrote": "买家留言 the buyer wrote",
+    "agent_wrote": "客服回复 an agent wrote",
     "woken": "被唤醒 woken",
     "order_changed": "订单有变化 order changed",
 }

@@ -55,6 +55,8 @@ class Event(StrEnum):
     BUYER_ANSWERED = "buyer_answered"
     BUYER_SILENT = "buyer_silent"
     """The time the buyer was given is over."""
+    BUYER_WROTE = "buyer_wrote"
+    AGENT_WROTE = "agent_wrote"
     WOKEN = "woken"
     ORDER_CHANGED = "order_changed"
 
@@ -114,6 +116,8 @@ _FACTS = (
     Event.LEG_RECORDED,
     Event.MESSAGE_RECORDED,
     Event.CONTACTED_AGAIN,
+    Event.BUYER_WROTE,
+    Event.AGENT_WROTE,
     Event.WOKEN,
     Event.ORDER_CHANGED,
 )

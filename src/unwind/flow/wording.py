@@ -28,6 +28,10 @@ TEXTS = {
     ),
     "withdrawn": ("您的取消申请已撤回,订单继续处理。", "Your request is withdrawn; the order goes on."),
     "answered": ("您的问题已处理。", "Your question has been dealt with."),
+    "answer_waiting": (
+        "客服已回复您的取消申请,请进入取消进度页查看。",
+        "An agent has answered you; open the page of your cancellation to read it.",
+    ),
     "refund_on_its_way": (
         "订单已取消,退款{amount}已提交,{estimate}。",
         "The order is cancelled; {amount} is on its way back: {estimate}.",
