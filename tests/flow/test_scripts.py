@@ -120,10 +120,14 @@ async def suggested(world: World, case_id: str) -> list[dict[str, Any]]:
 
 
 async def test_suggestions_fit_the_case_and_are_filled(world: World) -> None:
+    close = {"stages": ["in_transit"], "channels": ["chat"], "emotions": ["NEUTRAL"]}
+    await put(world, "early", role="admin", zh="退款已完成", en="The refund is complete", **close)
+    await put(world, "closest", role="admin", **close)
     found = await suggested(world, await case(world, "我的包裹到哪了"))
+    assert found[0]["script_id"] == "closest"
     by_id = {row["script_id"]: row for row in found}
     assert not any(name.startswith("calm_") for name in by_id)
-    assert "refund_arrived" not in by_id, "it is not final"
+    assert not {"early", "refund_arrived"} & set(by_id), "it is not final"
     row = by_id["track_in_transit"]
     assert "顺丰" in row["zh"]
     assert "W-S1" in row["zh"]

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pypinyin import Style, lazy_pinyin
-
 from unwind.domain.access import Principal, Scope, authorise
 from unwind.domain.errors import Refusal, require
 from unwind.domain.money import format_minor
@@ -266,6 +264,8 @@ async def _values(conn: Connection, row: Mapping[str, Any]) -> dict[str, str]:
 @functools.lru_cache(maxsize=4096)
 def initials(text: str) -> str:
     """First letters of the pinyin: 查物流 is cwl. Letters and digits stand for themselves."""
+    from pypinyin import Style, lazy_pinyin  # its dictionary takes a third of a second: not at every start
+
     letters = lazy_pinyin(
         text, style=Style.FIRST_LETTER, errors=lambda rest: "".join(ch for ch in rest if ch.isalnum())
     )
