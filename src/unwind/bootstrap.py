@@ -70,6 +70,8 @@ def _identity_of(settings: Settings, transport: httpx.AsyncBaseTransport | None)
         checked = OidcSettings.model_validate(dict(settings.oidc))
     except ValidationError as error:
         raise SettingsInvalid(f"oidc.json: {_in_words(error.errors())}") from None
+    if not (settings.is_demo or checked.issuer.startswith(("https://", *LOOPBACK))):
+        raise SettingsInvalid("oidc.json: issuer must be https://; its answers let people in")
     redirect_uri = f"{settings.public_url}/api/v1/oidc/callback"
     return OidcProvider(checked, redirect_uri=redirect_uri, transport=transport)
 

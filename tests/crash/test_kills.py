@@ -120,8 +120,12 @@ def town(postgres: EmbeddedPostgres, database_name: str, tmp_path: Path) -> Iter
     with psycopg.connect(town.owner_url) as conn:
         for role in ("integrator", "admin"):
             conn.execute(
-                "INSERT INTO principals (principal_id, key_hash, role, scopes, display_name) VALUES (%s, %s, %s, %s, %s)",
-                (role, digest(f"uk_{role}"), role, sorted(SCOPES_OF[Role(role)]), role),
+                "INSERT INTO principals (principal_id, role, scopes, display_name) VALUES (%s, %s, %s, %s)",
+                (role, role, sorted(SCOPES_OF[Role(role)]), role),
+            )
+            conn.execute(
+                "INSERT INTO api_keys (key_id, principal_id, key_hash, created_at, created_by) VALUES (%s, %s, %s, now(), 'test')",
+                (f"k-{role}", role, digest(f"uk_{role}")),
             )
         conn.execute(
             "INSERT INTO merchants (merchant_id, name, warehouse) VALUES ('shop', 'shop', 'wms'), ('none', 'none', 'manual')"

@@ -79,6 +79,7 @@ def test_who_may_decide_and_who_may_change_things() -> None:
     assert holders[Scope.CASES_DECIDE] == desk
     assert holders[Scope.CASES_LEAD] == {Role.LEAD, Role.ADMIN, Role.SYSTEM}
     assert holders[Scope.DESK_READ] == readers
+    assert holders[Scope.SCRIPTS_WRITE] == {Role.OPS, Role.ADMIN, Role.SYSTEM}
     assert holders[Scope.ADMIN] == {Role.ADMIN, Role.SYSTEM}
     assert holders[Scope.AUDIT_READ] == {Role.ADMIN, Role.SYSTEM, Role.AUDITOR}
     assert holders[Scope.OPERATIONS_READ] == {Role.LEAD, Role.OPS, Role.ADMIN, Role.SYSTEM, Role.AUDITOR}

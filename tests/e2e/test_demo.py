@@ -166,6 +166,30 @@ def test_birthday_cake(demo: Demo) -> None:
     assert "STORY-CAKE" in {case["order_id"] for case in top}
 
 
+def test_people_sign_in(demo: Demo) -> None:
+    """As the README says; and with rights of their own."""
+
+    def sign_in(login: str) -> dict[str, str]:
+        deadline = time.monotonic() + 60
+        while True:
+            given = httpx.post(
+                f"{demo.base}/api/v1/session", json={"login": login, "password": "unwind-demo-2026"}, timeout=20
+            )
+            if given.status_code == 201:
+                return {"Authorization": f"Bearer {given.json()['token']}"}
+            assert time.monotonic() < deadline, given.text
+            time.sleep(4)
+
+    agent, auditor = sign_in("lin"), sign_in("audit")
+    queue = f"{demo.base}/api/v1/desk"
+    assert httpx.get(f"{queue}/cases", headers=agent).status_code == 200
+    assert httpx.get(f"{queue}/cases", headers=auditor).status_code == 200
+    assert httpx.post(f"{queue}/claims/next", headers=auditor).status_code == 403
+    listed = demo.run("staff", "list")
+    assert listed.returncode == 0, listed.stderr
+    assert "auditor" in listed.stdout
+
+
 def test_show_tells_the_story(demo: Demo) -> None:
     case_id = demo.cancel("STORY-BACKPACK")["case_id"]
     told = demo.run("show", case_id)

@@ -124,6 +124,19 @@ async def test_a_buyer_who_does_not_want_to_wait_any_longer_is_heard_at_once(wor
     assert "reconsidered" in await events_of(world, case_id)
 
 
+async def test_what_is_said_with_an_offer_is_read_like_any_word_to_a_buyer(world: World) -> None:
+    case_id = (await world.cancel(await world.order(shipments=[shipment("S1")]), text=TOO_SLOW))["case_id"]
+    soon = (await world.now() + timedelta(hours=5)).isoformat()
+    said = await world.call(
+        "POST",
+        f"/api/v1/desk/cases/{case_id}/offers",
+        role="agent",
+        json={"offer": "wait", "promised_at": soon, "words": "保证今天一定送到"},
+    )
+    assert (said.status_code, said.json()["code"]) == (422, "text_not_allowed")
+    assert (await world.dossier(case_id))["questions"] == []
+
+
 async def test_only_one_offer_and_a_no_brings_the_case_back_on_top(world: World) -> None:
     order_id = await world.order(shipments=[shipment("S1")])
     case_id = (await world.cancel(order_id, channel="hotline", text=TOO_SLOW))["case_id"]

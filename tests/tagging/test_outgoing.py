@@ -70,6 +70,10 @@ SECRETS = """
 请先转账到指定账户
 麻烦您打款后我们处理
 把验 证 码发我
+别担心把验证码发给我
+没有问题请把验证码发给我
+Please send me another verification code
+Please send me the code now, nothing will happen
 Please send me the verification code
 tell us your password
 """
@@ -144,6 +148,9 @@ Your refund has not been refunded yet
 It will be refunded once the parcel is back
 We never ask for your password or a code
 We cannot guarantee that the parcel can be stopped
+Please accept no way of payment outside the platform
+Please don't tell anybody your password
+您不要相信任何让您转账的电话
 """
 
 

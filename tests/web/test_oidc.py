@@ -1,6 +1,9 @@
 """Signing in by the company's identity provider, against one of our own with real signatures; and everything that must not let anybody in."""
 
+import base64
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,8 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from sandbox.oidc import IdentityProvider
 from tests.world import World, private_key
 from unwind.adapters.identity import OidcProvider, OidcSettings
+from unwind.bootstrap import _identity_of
 from unwind.domain.access import SYSTEM, Role
 from unwind.flow import staff
+from unwind.settings import SettingsInvalid, load_settings
 
 ISSUER = "https://id.test"
 REDIRECT = "http://unwind.test/api/v1/oidc/callback"
@@ -224,6 +229,44 @@ async def test_a_shop_comes_with_its_claim_or_not_at_all(world: World, provider:
         world.client.cookies.clear()
         provider.person = {"sub": "s2", "org": org}
         assert (await sign_in(world, provider)).status_code == 401
+
+
+def configured(home: Path, **given: Any) -> OidcProvider | None:
+    row = {**SETTINGS, "client_secret": {"env": "OIDC_SECRET"}, **given}
+    (home / "oidc.json").write_text(json.dumps(row), encoding="utf-8")
+    environment = {
+        "UNWIND_HOME": str(home),
+        "UNWIND_MASTER_KEY": base64.b64encode(bytes(32)).decode(),
+        "UNWIND_PUBLIC_URL": "https://unwind.example",
+        "OIDC_SECRET": "s3cret",
+    }
+    return _identity_of(load_settings(environment), None)
+
+
+async def test_it_is_configured_by_a_file_that_names_its_secret(tmp_path: Path) -> None:
+    provider = configured(tmp_path)
+    assert provider is not None
+    assert provider._settings.client_secret.get_secret_value() == "s3cret"
+    assert "s3cret" not in repr(provider._settings)
+    assert provider._redirect_uri == "https://unwind.example/api/v1/oidc/callback"
+    await provider.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"issuer": "http://id.test"}, "issuer must be https"),
+        ({"issuer": "id.test"}, "issuer"),
+        ({"roles": {}}, "roles"),
+        ({"roles": {"x": "emperor"}}, "roles.x"),
+        ({"client_secret": {"env": "NOWHERE"}}, "environment has no NOWHERE"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_a_wrong_file_stops_the_program_and_says_why(tmp_path: Path, given: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingsInvalid, match=says) as stopped:
+        configured(tmp_path, **given)
+    assert "s3cret" not in str(stopped.value)
 
 
 async def test_where_nothing_is_configured_there_is_no_such_door(world: World) -> None:

@@ -13,6 +13,7 @@ from unwind.storage import (
     attachments,
     buyers,
     cases,
+    conversation,
     costs,
     desk,
     erasures,
@@ -59,9 +60,17 @@ async def read_dossier(conn: Connection, vault: Vault, case_id: str) -> dict[str
         "tasks": await desk.tasks_of_case(conn, case_id),
         "clocks": _clocks(row),
         "messages": await messages.messages_of(conn, case_id),
+        "conversation": await _conversation(conn, vault, case),
         "timeline": [{**event, "hash": event["hash"].hex()} for event in await cases.events_of(conn, case_id)],
         "server_now": row["now"],
     }
+
+
+async def _conversation(conn: Connection, vault: Vault, case: Case) -> list[dict[str, Any]]:
+    """In order: who, when, over which channel, whether the buyer was told, and who read it. Looking at it here is not reading it."""
+    rows = await conversation.messages_of(conn, case.case_id)
+    words = await privacy.open_numbered(conn, vault, case.order_id, "talk", case_id=case.case_id) if rows else {}
+    return [{**row, "text": words.get(row["n"], "")} for row in rows]
 
 
 def _head(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,8 @@ EVENTS = {
     "handed_on": "转售后 handed to after-sales",
     "cost_noted": "登记费用 a cost is noted",
     "attached": "上传附件 a file is attached",
+    "buyer_wrote": "买家留言 the buyer wrote",
+    "agent_wrote": "客服回复 an agent wrote",
     "woken": "被唤醒 woken",
     "order_changed": "订单有变化 order changed",
 }

@@ -39,6 +39,7 @@ class Scope(StrEnum):
     STOCK_READ = "stock:read"
     OPERATIONS_READ = "operations:read"
     """Connections, alerts, working time, who is on duty."""
+    SCRIPTS_WRITE = "scripts:write"
     AUDIT_READ = "audit:read"
     """Accounts, keys, sessions, and what happened at the door."""
     ADMIN = "admin"
@@ -87,7 +88,7 @@ SCOPES_OF: dict[Role, frozenset[Scope]] = {
             Scope.ACCOUNT,
         }
     ),
-    Role.OPS: _READ_ALL | {Scope.ACCOUNT},
+    Role.OPS: _READ_ALL | {Scope.SCRIPTS_WRITE, Scope.ACCOUNT},
     Role.WAREHOUSE: frozenset(
         {Scope.ORDERS_READ, Scope.TASKS_READ, Scope.TASKS_ANSWER, Scope.STOCK_READ, Scope.ACCOUNT}
     ),
@@ -142,7 +143,7 @@ FOLLOWS_FROM: dict[Scope, frozenset[Scope]] = {
     Scope.TASKS_ANSWER: frozenset({Scope.TASKS_READ}),
     Scope.MONEY_SETTLE: frozenset({Scope.MONEY_READ}),
     Scope.ORDERS_READ: frozenset({Scope.STOCK_READ}),
-    Scope.ADMIN: frozenset({Scope.CASES_LEAD, Scope.OPERATIONS_READ, Scope.AUDIT_READ}),
+    Scope.ADMIN: frozenset({Scope.CASES_LEAD, Scope.OPERATIONS_READ, Scope.SCRIPTS_WRITE, Scope.AUDIT_READ}),
 }
 """Whoever may act may look. Keys of earlier versions name only the scopes on the left."""
 

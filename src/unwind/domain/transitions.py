@@ -71,6 +71,8 @@ class Event(StrEnum):
     HANDED_ON = "handed_on"
     COST_NOTED = "cost_noted"
     ATTACHED = "attached"
+    BUYER_WROTE = "buyer_wrote"
+    AGENT_WROTE = "agent_wrote"
     WOKEN = "woken"
     ORDER_CHANGED = "order_changed"
 
@@ -144,6 +146,8 @@ _FACTS = (
     Event.CONTACTED_AGAIN,
     Event.COST_NOTED,
     Event.ATTACHED,
+    Event.BUYER_WROTE,
+    Event.AGENT_WROTE,
     Event.WOKEN,
     Event.ORDER_CHANGED,
 )

@@ -78,6 +78,7 @@ async def begin_second_factor(services: Services, principal: Principal, *, passw
     secret = pyotp.random_base32()
     async with services.database.transaction() as conn:
         await door.forget_attempts(conn, "account", services.vault.blind("login", account["login"]))
+        await door.give_back_attempt(conn, "source", services.vault.blind("source", source))
         await staff.begin_second_factor(
             conn, principal.principal_id, services.vault.seal(context_of(principal.principal_id), secret.encode())
         )

@@ -34,6 +34,9 @@ ATTEMPTS_MAX = 8
 ADDRESS_FIELD = {"wechat": "openid", "sms": "phone", "email": "email"}
 INBOX, STAFF = "inbox", "staff"
 BUYER_LADDER = ("wechat", "sms", "email")
+FREE_TEXT = frozenset({"email"})
+"""Channels that may carry what an agent wrote; every other one says only that an answer is there."""
+ANSWER = "answer_waiting"
 LADDERS = {**dict.fromkeys(BUYER_LADDER, BUYER_LADDER), STAFF: ("dingtalk", "wecom", "feishu")}
 """Channel of a message -> channels that may carry it, best first."""
 
@@ -117,6 +120,10 @@ async def _send(services: Services, message: dict[str, Any], lease: Lease) -> No
             channel=way.channel,
         )
     params = {**message["params"], **_link_params(services, message["params"])}
+    text = text_of(message["fact"], params, language=way.language)
+    name, _, number = message["fact"].partition(":")
+    if name == ANSWER and way.channel in FREE_TEXT:
+        text = f"{await _words(services, message, int(number))}\n\n{text}"
     outcome = await way.notifier.send(
         MessageCall(
             message_id=message["message_id"],
@@ -124,11 +131,20 @@ async def _send(services: Services, message: dict[str, Any], lease: Lease) -> No
             channel=way.channel,
             address=way.address,
             template=message["fact"].split(":", 1)[0],
-            text=text_of(message["fact"], params, language=way.language),
+            text=text,
             params=words_of(params, language=way.language),
         )
     )
     await _record(services, message, way, outcome, lease)
+
+
+async def _words(services: Services, message: dict[str, Any], n: int) -> str:
+    """What the agent wrote, opened for this sending only."""
+    async with services.database.connection() as conn:
+        words = await privacy.open_numbered(
+            conn, services.vault, message["order_id"], "talk", case_id=message["case_id"]
+        )
+    return words.get(n, "")
 
 
 async def _choose_way(conn: Connection, services: Services, message: dict[str, Any], lease: Lease) -> Way | None:

@@ -30,6 +30,7 @@ from unwind.flow.clocks import settle_stroke, work_out_again
 from unwind.flow.execute import Locked
 from unwind.flow.links import mint_link
 from unwind.flow.notify import STAFF, has_own_chat, staff_channel
+from unwind.flow.outgoing import check_outgoing, outgoing_facts
 from unwind.flow.receipt import buyer_channel
 from unwind.flow.services import Services
 from unwind.storage import cases, clocks, messages, privacy, questions
@@ -83,6 +84,7 @@ async def ask(
     data: dict[str, object] = {"question": n, "kind": kind, "audience": audience, "due_at": due_at.isoformat()}
     data["on_silence"] = question.on_silence
     if words:
+        check_outgoing(words, await outgoing_facts(conn, case_id=case_id, order_id=locked.order.order_id))
         data["words"] = await _keep_words(conn, services, locked, question, words)
     is_answer: dict[str, Any] = {}
     if audience is Audience.BUYER:

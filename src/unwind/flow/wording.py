@@ -71,6 +71,10 @@ TEXTS = {
         "本次实付{paid},其中{kept}需由您承担,退回{amount}。请确认是否同意;不同意不会扣款。{link}",
         "You paid {paid}; {kept} of it would be borne by you and {amount} returned. Please say whether you agree; nothing is kept otherwise. {link}",
     ),
+    "answer_waiting": (
+        "客服已回复您的取消申请,请进入取消进度页查看。",
+        "An agent has answered you; open the page of your cancellation to read it.",
+    ),
     "refund_on_its_way": (
         "订单已取消,退款{amount}已提交,{estimate}。",
         "The order is cancelled; {amount} is on its way back: {estimate}.",

@@ -78,7 +78,7 @@ async def hold_until(conn: Connection, message_id: str, at: datetime, *, code: s
 
 async def last_contact_at(conn: Connection, case_id: str) -> datetime | None:
     cursor = await conn.execute(
-        "SELECT max(at) AS at FROM case_events WHERE case_id = %s AND event IN ('received', 'contacted_again')",
+        "SELECT max(at) AS at FROM case_events WHERE case_id = %s AND event IN ('received', 'contacted_again', 'buyer_wrote')",
         (case_id,),
     )
     row = await cursor.fetchone()

@@ -15,7 +15,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from unwind.domain.seal import commit_to
 from unwind.storage.database import Connection
 
-__all__ = ["Vault", "commit_to", "keep_private", "open_file", "open_private", "orders_of_person", "seal_file"]
+__all__ = [
+    "Vault",
+    "commit_to",
+    "keep_private",
+    "open_file",
+    "open_numbered",
+    "open_private",
+    "orders_of_person",
+    "seal_file",
+]
 
 NONCE_BYTES = 12
 
@@ -139,6 +148,28 @@ async def open_private(
         return None
     key = vault.unwrap(order_id, row["wrapped_key"])
     return _open(key, row["ciphertext"], f"{order_id}\n{field}".encode()).decode()
+
+
+async def open_numbered(conn: Connection, vault: Vault, order_id: str, field: str, *, case_id: str) -> dict[int, str]:
+    """The values of `field:1`, `field:2` ... of a case. Empty where the key has been destroyed, or the buyer has asked to be forgotten."""
+    cursor = await conn.execute(
+        """
+        SELECT d.field, d.ciphertext, k.wrapped_key FROM private_data d JOIN order_keys k USING (order_id)
+        WHERE d.order_id = %s AND d.case_id = %s AND d.field LIKE %s
+          AND NOT EXISTS (SELECT FROM erasures e WHERE e.order_id = d.order_id)
+        """,
+        (order_id, case_id, f"{field}:%"),
+    )
+    rows = await cursor.fetchall()
+    if not rows:
+        return {}
+    key = vault.unwrap(order_id, rows[0]["wrapped_key"])
+    return {
+        int(row["field"].partition(":")[2]): _open(
+            key, row["ciphertext"], f"{order_id}\n{row['field']}".encode()
+        ).decode()
+        for row in rows
+    }
 
 
 async def orders_of_person(conn: Connection, vault: Vault, *, kind: str, value: str, orders_max: int) -> list[str]:

@@ -53,6 +53,7 @@ class _Plain:
     """The text that is read: letters, digits and % only. `places` lead back; `breaks` are where a clause ends before the character."""
 
     text: str
+    raw: str
     places: tuple[int, ...]
     breaks: frozenset[int]
     questions: frozenset[int]
@@ -70,6 +71,11 @@ class _Plain:
         while end < len(self.text) and end - at < length and end not in self.breaks:
             end += 1
         return self.text[at:end]
+
+    def raw_before(self, at: int, length: int) -> str:
+        """The same clause as it was written, with its spaces: words of English end somewhere."""
+        first = at - len(self.before(at, length))
+        return self.raw[self.places[first] : self.places[at]].casefold() if first < at else ""
 
     def is_asked(self, at: int) -> bool:
         while at < len(self.text) and at not in self.breaks:
@@ -125,7 +131,7 @@ def _plain(text: str) -> _Plain:
                 breaks.add(len(kept))
                 if part == "?":
                     questions.add(len(kept))
-    return _Plain("".join(kept), tuple(places), frozenset(breaks), frozenset(questions))
+    return _Plain("".join(kept), text, tuple(places), frozenset(breaks), frozenset(questions))
 
 
 _EVADED: Final = {"巳": "已", "己": "已", "帐": "账", "欵": "款"}
@@ -193,16 +199,20 @@ _OUTSIDE: Final = re.compile(
     "|outsidetheplatform|offtheplatform|paymedirectly|payusdirectly|addmeon|add(?:my|our)wechat|whatsapp|telegram|venmo|viamypersonal"
 )
 _DENIED: Final = re.compile(
-    "(?:不会|不要|不需要|不用|无需|无须|切勿|请勿|勿|别|不可|不得|不能|从不|绝不|决不|没有|谨防|警惕|防止|凡是|任何|要求您|索要|冒充|诈骗|骗子"
-    "|never|not|dont|wont|nobody|noone|beware|scam).{0,24}$"
+    "(?:不会|不要|不需要|不用|无需|无须|切勿|请勿|勿|别|不可|不得|不能|从不|绝不|决不|没有|谨防|警惕|防止|凡是|任何|要求您|索要|冒充|诈骗|骗子).{0,12}$"
 )
+_DENIED_EN: Final = re.compile(r"\b(?:never|not|no|nobody|none|beware|scam\w*|\w+n['’]t)\b.{0,60}$", re.DOTALL)
+_COMFORT: Final = re.compile(
+    "(?:别|不用|不要|不必|不需要|请勿|无需)(?:担心|着急|急|怕|客气|紧张|介意|顾虑)|没有?(?:问题|关系|事)"
+)
+"""Says not to worry, and denies nothing."""
 
 
 def _is_denied(plain: _Plain, start: int, end: int) -> bool:
     """The warning against it, not the thing itself. The denial stands in the same clause, before it or where it begins."""
-    clause = plain.before(start, 30) + plain.text[start : start + 3]
     del end
-    return _DENIED.search(clause) is not None
+    clause = _COMFORT.sub("", plain.before(start, 30) + plain.text[start : start + 3])
+    return _DENIED.search(clause) is not None or _DENIED_EN.search(plain.raw_before(start, 80)) is not None
 
 
 def _faults(

@@ -94,7 +94,7 @@ async def who(request: Request) -> Principal:
     """Refuses with `unauthorised` whoever cannot show who they are, and with `forbidden` whoever may not use this operation."""
     principal = await _identify(request)
     route = request.scope.get("route")
-    path = route.path_format if route is not None else request.url.path
+    path = route.path_format if route is not None else request.scope["path"]
     scope = RIGHTS.get((request.method, path))
     if scope is None or not may(principal, scope):
         raise Refusal("forbidden", **({"scope": scope} if scope is not None else {}))

@@ -43,4 +43,4 @@ async def one(services: Wired, case_id: str) -> Response:
         dossier = await read_dossier(conn, services.vault, case_id)
     if dossier is None:
         raise Refusal("not_found")
-    return json_response({**dossier, "words": "", "buyer": {}})
+    return json_response({**dossier, "words": "", "buyer": {}, "conversation": []})
