@@ -104,7 +104,7 @@ async def test_the_phone_does_not_move_and_the_case_is_back_on_top_recalled_and_
     await world.pass_time(timedelta(days=2, minutes=1))
     await world.run()
     row = await case_row(world, case_id)
-    assert (row["state"], row["rule"], row["answered_at"]) == ("review", "promise_broken", None)
+    assert (row["state"], row["rule"], row["answered_at"]) == ("review", "wait_in_vain", None)
     queue = await world.ok("GET", "/api/v1/desk/cases", role="agent")
     assert [c["case_id"] for c in queue["cases"]] == [case_id, other], "on top"
     assert row["respond_due_at"] > await world.now(), "a clock of its own"

@@ -425,5 +425,5 @@ async def test_a_broken_promise_and_the_parcel_that_comes_after_all(desk: Desk, 
         is_reversed=is_reversed,
     )
     await world.run()
-    told = {"promise_kept", "promise_broken"} & set(await desk.events())
-    assert told == ({"promise_kept"} if is_reversed else {"promise_broken"})
+    told = {"wait_rewarded", "wait_in_vain"} & set(await desk.events())
+    assert told == ({"wait_rewarded"} if is_reversed else {"wait_in_vain"})

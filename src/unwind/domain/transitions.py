@@ -63,8 +63,8 @@ class Event(StrEnum):
     QUESTION_SILENT = "question_silent"
     """Nobody answered in time; what that is taken for was said when it was asked."""
     OFFER_ACCEPTED = "offer_accepted"
-    PROMISE_KEPT = "promise_kept"
-    PROMISE_BROKEN = "promise_broken"
+    WAIT_REWARDED = "wait_rewarded"
+    WAIT_IN_VAIN = "wait_in_vain"
     RECONSIDERED = "reconsidered"
     """The buyer does not want to wait any longer."""
     KEPT = "kept"
@@ -117,8 +117,8 @@ _MOVES: dict[tuple[State, Event], State] = {
     (State.REVIEW, Event.OFFER_ACCEPTED): State.WATCHING,
     (State.REVIEW, Event.KEPT): State.NOTIFYING,
     (State.REVIEW, Event.HANDED_ON): State.NOTIFYING,
-    (State.WATCHING, Event.PROMISE_KEPT): State.NOTIFYING,
-    (State.WATCHING, Event.PROMISE_BROKEN): State.REVIEW,
+    (State.WATCHING, Event.WAIT_REWARDED): State.NOTIFYING,
+    (State.WATCHING, Event.WAIT_IN_VAIN): State.REVIEW,
     (State.WATCHING, Event.RECONSIDERED): State.REVIEW,
     (State.WATCHING, Event.WITHDRAWN): State.NOTIFYING,
 }

@@ -34,10 +34,10 @@ async def look(services: Services, lease: Lease) -> bool:
             await _retain(conn, locked, watch)
             return True
         if watch.until <= locked.now or stages & NEVER_COMES:
-            await end_wait(conn, services, locked, Event.PROMISE_BROKEN, data={"promised": watch.promised})
+            await end_wait(conn, services, locked, Event.WAIT_IN_VAIN, data={"promised": watch.promised})
             if watch.promised is Promised.DISPATCHED and stages <= IN_THE_HOUSE:
                 again = await lock_both(conn, lease.case_id, token=lease.token)
-                await decide_by_itself(conn, services, again, why="promise_broken")
+                await decide_by_itself(conn, services, again, why="wait_in_vain")
             return True
     return False
 
@@ -83,7 +83,7 @@ async def _retain(conn: Connection, locked: Locked, watch: Watch) -> None:
     await record(
         conn,
         case_id,
-        Event.PROMISE_KEPT,
+        Event.WAIT_REWARDED,
         at=locked.now,
         data={"promised": watch.promised},
         outcome=CaseOutcome.RETAINED,
