@@ -74,6 +74,7 @@ def _services(
             for name, (provider, one, made) in connected.items()
         },
         pace=pace_of(settings),
+        tail_days=settings.tail_days,
     )
 
 

@@ -43,6 +43,8 @@ class Settings:
     connections_max: int
     pace_scale: float
     """Multiplies every wait between questions to the outside; 1 in production."""
+    tail_days: int = 90
+    """Orders are found by the last four digits of a telephone for so long."""
     public_url: str = ""
     """How providers reach us from outside; their callbacks go to `{public_url}/callbacks/{connection}`."""
 
@@ -63,6 +65,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, is_demo: bool = F
         port=_integer(env, "UNWIND_PORT", 8080),
         connections_max=_integer(env, "UNWIND_DATABASE_CONNECTIONS", 10),
         pace_scale=float(env.get("UNWIND_PACE", "0.25" if is_demo else "1")),
+        tail_days=_integer(env, "UNWIND_TAIL_DAYS", 90),
         public_url=env.get("UNWIND_PUBLIC_URL", "").rstrip("/"),
     )
 

@@ -35,6 +35,22 @@ async def read_dossier(conn: Connection, vault: Vault, case_id: str) -> dict[str
     }
 
 
+async def read_order_view(conn: Connection, vault: Vault, order_id: str) -> dict[str, Any] | None:
+    """An order for whoever speaks with its buyer: goods, amounts, parcels, cases. The telephone is masked."""
+    row = await orders.read_order(conn, order_id)
+    if row is None:
+        return None
+    phone = await privacy.open_private(conn, vault, order_id, "phone")
+    return {
+        **_order(row),
+        "merchant_id": row.order.merchant.merchant_id,
+        "buyer": {"phone": mask_phone(phone) if phone else ""},
+        "parcels": [_parcel(parcel, row.now) for parcel in await shipments.parcels_of(conn, order_id)],
+        "open_cases": await cases.open_cases_of(conn, order_id),
+        "server_now": row.now,
+    }
+
+
 def _head(row: Mapping[str, Any]) -> dict[str, Any]:
     names = (
         "case_id kind order_id merchant_id parent_case_id channel state version reason stated_reason tags verdict rule "

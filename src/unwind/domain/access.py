@@ -25,7 +25,11 @@ class Scope(StrEnum):
     ORDERS_WRITE = "orders:write"
     CASES_READ = "cases:read"
     CASES_REQUEST = "cases:request"
+    CASES_CANCEL_OWN = "cases:cancel_own"
+    """Cancel as the merchant itself (砍单), with reason and evidence."""
     CASES_DECIDE = "cases:decide"
+    CONTACTS_HANDLE = "contacts:handle"
+    """Find people's orders, check who asks, take calls, make promises."""
     TASKS_ANSWER = "tasks:answer"
     MONEY_SETTLE = "money:settle"
     """Bill differences, and whatever else books money without a gateway."""
@@ -35,14 +39,23 @@ class Scope(StrEnum):
 SCOPES_OF: dict[Role, frozenset[Scope]] = {
     Role.BUYER: frozenset({Scope.CASES_READ, Scope.CASES_REQUEST, Scope.ORDERS_READ}),
     Role.AGENT: frozenset(
-        {Scope.ORDERS_READ, Scope.CASES_READ, Scope.CASES_REQUEST, Scope.CASES_DECIDE, Scope.TASKS_ANSWER}
+        {
+            Scope.ORDERS_READ,
+            Scope.CASES_READ,
+            Scope.CASES_REQUEST,
+            Scope.CASES_DECIDE,
+            Scope.CONTACTS_HANDLE,
+            Scope.TASKS_ANSWER,
+        }
     ),
     Role.LEAD: frozenset(
         {
             Scope.ORDERS_READ,
             Scope.CASES_READ,
             Scope.CASES_REQUEST,
+            Scope.CASES_CANCEL_OWN,
             Scope.CASES_DECIDE,
+            Scope.CONTACTS_HANDLE,
             Scope.TASKS_ANSWER,
             Scope.MONEY_SETTLE,
         }
@@ -50,13 +63,23 @@ SCOPES_OF: dict[Role, frozenset[Scope]] = {
     Role.FINANCE: frozenset({Scope.ORDERS_READ, Scope.CASES_READ, Scope.TASKS_ANSWER, Scope.MONEY_SETTLE}),
     Role.OPS: frozenset({Scope.ORDERS_READ, Scope.CASES_READ}),
     Role.WAREHOUSE: frozenset({Scope.ORDERS_READ, Scope.TASKS_ANSWER}),
-    Role.MERCHANT: frozenset({Scope.ORDERS_READ, Scope.CASES_READ, Scope.TASKS_ANSWER}),
+    Role.MERCHANT: frozenset({Scope.ORDERS_READ, Scope.CASES_READ, Scope.CASES_CANCEL_OWN, Scope.TASKS_ANSWER}),
     Role.ADMIN: frozenset(Scope),
     Role.AUDITOR: frozenset({Scope.ORDERS_READ, Scope.CASES_READ}),
-    Role.INTEGRATOR: frozenset({Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope.CASES_READ, Scope.CASES_REQUEST}),
+    Role.INTEGRATOR: frozenset(
+        {Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope.CASES_READ, Scope.CASES_REQUEST, Scope.CASES_CANCEL_OWN}
+    ),
     Role.SYSTEM: frozenset(Scope),
 }
 """The most a role may hold; an API key may hold less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreEntry:
+    """The counter a buyer came by, with a link that its staff handed out. Ids only."""
+
+    store_id: str
+    operator_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +91,8 @@ class Principal:
     """None: every merchant."""
     order_id: str | None
     """Set for a buyer: the one order the token speaks for."""
+    store: StoreEntry | None = None
+    """Set for a buyer whose token comes from a store's link: they speak over that counter only."""
 
     @property
     def actor(self) -> str:

@@ -20,6 +20,7 @@ from unwind.flow import goods
 from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke, start_round
 from unwind.flow.execute import Lease, Locked, lock_both
+from unwind.flow.identity import require_identity
 from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
 from unwind.storage import cases, locks, money, privacy, tasks
@@ -340,6 +341,7 @@ async def withdraw(services: Services, principal: Principal, case_id: str) -> No
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, case_id, token=None)
         authorise(principal, Scope.CASES_REQUEST, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
+        await require_identity(conn, principal, locked.order.order_id)
         require(locked.case.state is State.REVIEW, "past_no_return", state=locked.case.state)
         require(
             all(part.state is PartState.REVIEW and not _has_effect(part) for part in locked.case.parts),

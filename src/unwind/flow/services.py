@@ -72,3 +72,5 @@ class Services:
     health: Health = field(default_factory=Health)
     pace: Pace = field(default_factory=Pace)
     hours: Hours = field(default_factory=Hours)
+    tail_days: int = 90
+    """Orders are found by the last digits of a telephone for so long after they were placed."""

@@ -36,6 +36,25 @@ TEXTS = {
 }
 
 
+CODE_TEXTS = {
+    "agent": (
+        "验证码{code},{minutes}分钟内有效。仅当您正主动联系客服、由客服当面或在线为您核验时告知对方;若非您本人联系,请勿告诉任何人。除此之外我们不会索要验证码或要求转账。",
+        (
+            "Code {code}, valid for {minutes} minutes. Tell it only to the agent you have contacted yourself and are talking to now; "
+            "if you did not contact us, tell nobody. Otherwise nobody will ever ask you for codes or transfers."
+        ),
+    ),
+    "guest": (
+        "验证码{code},{minutes}分钟内有效,请只在您打开的页面中自行输入,不要告诉任何人。我们不会索要验证码或要求转账。",
+        (
+            "Code {code}, valid for {minutes} minutes. Type it only into the page you have opened; tell nobody. "
+            "Nobody will ever ask you for codes or transfers."
+        ),
+    ),
+}
+"""By who asked for the code. They leave at once and are kept nowhere; the digits stand in the message only."""
+
+
 STAFF_TEXTS = {
     "staff_warned": (
         "工单 {case} 将在 {minutes} 分钟内超时,请尽快处理。",
@@ -71,6 +90,10 @@ def words_of(params: Mapping[str, Any], *, language: str) -> dict[str, str]:
     amount = format_minor(int(params.get("amount_minor", 0)), str(params.get("currency", "CNY")))
     estimate = str(params.get("estimate_zh" if is_zh else "estimate_en", ""))
     return {**shown, "minutes": str(params.get("minutes", 0)), "amount": amount, "estimate": estimate}
+
+
+def code_text(purpose: str, digits: str, *, minutes: int, language: str) -> str:
+    return CODE_TEXTS[purpose][1 if language == "en" else 0].format(code=digits, minutes=minutes)
 
 
 def text_of(fact: str, params: Mapping[str, Any], *, language: str) -> str:

@@ -85,6 +85,10 @@ WRITES: dict[str, str] = {
             respond_half_at timestamptz, respond_again_at timestamptz, resolve_from timestamptz, resolve_half_at timestamptz,
             resolve_again_at timestamptz, resolve_due_at timestamptz, timetable_version integer, strike_at timestamptz)
     """,
+    "contacts": """
+        INSERT INTO case_contacts (case_id, ref, at)
+        SELECT case_id, ref, at FROM doc, jsonb_to_recordset(d->'contacts') AS t(case_id text, ref text, at timestamptz)
+    """,
     "orders": """
         UPDATE orders o SET version = o.version + 1,
             cancelled_at = CASE WHEN c.is_cancelled THEN c.at ELSE o.cancelled_at END

@@ -18,7 +18,20 @@ from unwind import __version__
 from unwind.domain.errors import Refusal
 from unwind.flow.intake import Intake
 from unwind.flow.services import Services
-from unwind.web import admin, board, callbacks, customer, desk, integration, problems, queue, stream, worktime
+from unwind.web import (
+    admin,
+    board,
+    callbacks,
+    contacts,
+    customer,
+    desk,
+    guest,
+    integration,
+    problems,
+    queue,
+    stream,
+    worktime,
+)
 from unwind.web.access import KeyCache
 from unwind.web.express import Express
 from unwind.web.limits import BodyLimit
@@ -59,7 +72,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     app.add_exception_handler(RequestValidationError, problems.on_validation)
     app.add_exception_handler(HTTPException, problems.on_http)
     app.add_exception_handler(Exception, problems.on_crash)
-    for module in (customer, integration, stream, queue, desk, admin, worktime, callbacks):
+    for module in (customer, guest, integration, stream, queue, contacts, desk, admin, worktime, callbacks):
         app.include_router(module.router)
     if is_demo:
         app.include_router(board.router)

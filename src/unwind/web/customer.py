@@ -13,7 +13,7 @@ from unwind.domain.errors import Refusal, require
 from unwind.domain.order import LineId
 from unwind.flow import answer, preview, review
 from unwind.flow.intake import Intake
-from unwind.flow.receive import Request
+from unwind.flow.receive import Request, spoken_by
 from unwind.storage import cases, messages, money, orders
 from unwind.web.access import Caller, Wired, who
 from unwind.web.responses import ERRORS, json_response
@@ -56,18 +56,20 @@ async def ask_to_cancel(request: HttpRequest) -> Response:
     key = request.headers.get("idempotency-key")
     require(key is None or 0 < len(key) <= KEY_LENGTH_MAX, "invalid")
     require(body.lines is None or bool(body.lines), "invalid")
-    given = await intake.receive(
-        caller,
-        Request(
-            order_id=body.order_id,
-            channel=body.channel,
-            wish=None if body.lines is None else {LineId(k): v for k, v in body.lines.items()},
-            picked=body.reason.value if body.reason else None,
-            text=body.text.strip(),
-            external_ref=body.external_ref,
-            idempotency_key=key,
-        ),
+    asked = Request(
+        order_id=body.order_id,
+        channel=body.channel,
+        wish=None if body.lines is None else {LineId(k): v for k, v in body.lines.items()},
+        picked=body.reason.value if body.reason else None,
+        text=body.text.strip(),
+        external_ref=body.external_ref,
+        idempotency_key=key,
+        store_id=body.store_id,
+        operator_id=body.operator_id,
+        merchant_reason=body.merchant_reason or "",
+        evidence_ref=body.evidence_ref,
     )
+    given = await intake.receive(caller, spoken_by(caller, asked))
     headers = {"Idempotent-Replayed": "true"} if given.is_replay else {}
     return json_response(given.body, status=given.status, headers=headers)
 

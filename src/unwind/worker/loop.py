@@ -6,6 +6,7 @@ Any number of these run side by side: what one has leased the others do not see.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -14,6 +15,7 @@ from psycopg_pool import PoolTimeout
 
 from unwind.doctor import halt_broken_merchants
 from unwind.flow.archive import anchor_archived
+from unwind.flow.lookup import index_people
 from unwind.flow.notify import tell_alerts
 from unwind.flow.queue import push_cases, release_expired
 from unwind.flow.run import work_once
@@ -21,7 +23,7 @@ from unwind.flow.services import Services
 from unwind.flow.strike import follow_timetable, strike_due
 from unwind.flow.timeout import close_unpaid
 from unwind.flow.timetable import warn_of_missing_holidays
-from unwind.storage import connections, idempotency
+from unwind.storage import attempts, connections, idempotency, identity
 from unwind.worker.bills import take_waiting_bills
 
 POLL_S = 0.25
@@ -33,6 +35,8 @@ CHECKUP_S = 300.0
 CALENDAR_S = 3600.0
 KEYS_KEPT_DAYS = 7
 KEYS_PER_ROUND = 1000
+ATTEMPTS_KEPT = timedelta(days=1)
+CODES_KEPT = timedelta(days=1)
 
 log = structlog.get_logger()
 
@@ -71,6 +75,9 @@ async def _housekeeping(services: Services) -> bool:
     async with services.database.connection() as conn:
         await idempotency.forget_old_keys(conn, days=KEYS_KEPT_DAYS, keys_max=KEYS_PER_ROUND)
         await connections.forget_old_minutes(conn)
+        await attempts.forget_attempts(conn, after=ATTEMPTS_KEPT, rows_max=KEYS_PER_ROUND)
+        await identity.forget_codes(conn, after=CODES_KEPT, rows_max=KEYS_PER_ROUND)
+    await index_people(services)
     return await anchor_archived(services) > 0
 
 

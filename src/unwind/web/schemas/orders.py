@@ -84,6 +84,13 @@ class BuyerIn(Strict):
     language: Literal["zh", "en"] | None = None
 
 
+class RecipientIn(Strict):
+    """Who receives the goods where it is somebody else, as with a gift. Kept for the parcel; never looked up by, never told anything."""
+
+    name: Short | None = None
+    phone: Annotated[str, Field(max_length=32)] | None = None
+
+
 class OrderIn(Strict):
     revision: Annotated[int, Field(ge=0, strict=True, description="an older or equal one is ignored")]
     merchant_id: Id
@@ -102,13 +109,17 @@ class OrderIn(Strict):
     shipments: Annotated[list[ShipmentIn], Field(max_length=100)] = Field(default=[])
     benefits: Annotated[list[BenefitIn], Field(max_length=100)] = Field(default=[])
     buyer: BuyerIn = BuyerIn()
+    recipient: RecipientIn = RecipientIn()
 
     def document(self, order_id: str) -> dict[str, Any]:
         """As the order book takes it: instants as instants, everything spelled out."""
         return {
-            **self.model_dump(exclude={"buyer"}),
+            **self.model_dump(exclude={"buyer", "recipient"}),
             "order_id": order_id,
-            "buyer": self.buyer.model_dump(exclude_none=True),
+            "buyer": {
+                **self.buyer.model_dump(exclude_none=True),
+                **{f"recipient_{name}": text for name, text in self.recipient.model_dump(exclude_none=True).items()},
+            },
         }
 
 
