@@ -6,7 +6,7 @@ from typing import Any
 
 from unwind.domain.case import Case
 from unwind.domain.tracking import judge
-from unwind.storage import cases, desk, messages, money, orders, privacy, shipments
+from unwind.storage import cases, desk, messages, money, orders, phone_calls, privacy, promises, shipments
 from unwind.storage.database import Connection
 from unwind.storage.privacy import Vault
 
@@ -29,6 +29,8 @@ async def read_dossier(conn: Connection, vault: Vault, case_id: str) -> dict[str
         "parcels": [_parcel(parcel, row["now"]) for parcel in await shipments.parcels_of(conn, case.order_id)],
         "tasks": await desk.tasks_of_case(conn, case_id),
         "clocks": _clocks(row),
+        "calls": await phone_calls.calls_of_case(conn, case_id),
+        "promises": await promises.promises_of_case(conn, case_id),
         "messages": await messages.messages_of(conn, case_id),
         "timeline": [{**event, "hash": event["hash"].hex()} for event in await cases.events_of(conn, case_id)],
         "server_now": row["now"],
@@ -53,7 +55,7 @@ async def read_order_view(conn: Connection, vault: Vault, order_id: str) -> dict
 
 def _head(row: Mapping[str, Any]) -> dict[str, Any]:
     names = (
-        "case_id kind order_id merchant_id parent_case_id channel state version reason stated_reason tags verdict rule "
+        "case_id kind order_id merchant_id parent_case_id channel state version reason stated_reason true_reason fault tags verdict rule "
         "policy_version facts priority outcome contacts money_minor opened_at acked_at first_human_at decided_at closed_at "
         "respond_warn_at respond_due_at is_warned is_overdue claimed_by claimed_until escalated_at"
     )

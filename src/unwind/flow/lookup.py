@@ -104,7 +104,7 @@ async def _search(
     await lookup.log_lookup(
         conn, at=now, principal_id=principal.principal_id, kind=way.value, merchant_id=merchant, hits=len(hits)
     )
-    return Found(by=way, orders=tuple(_shown(services, hit) for hit in hits), landed_on=None)
+    return Found(by=way, orders=tuple(shown(services, hit) for hit in hits), landed_on=None)
 
 
 async def _ids(
@@ -130,16 +130,16 @@ async def _ids(
     )
 
 
-def _shown(services: Services, hit: Mapping[str, Any]) -> dict[str, Any]:
+def shown(services: Services, hit: Mapping[str, Any]) -> dict[str, Any]:
     """Before the check: what there is and how far it is; no goods, no money, no name, no address."""
     phone = ""
     if hit["phone"] is not None and hit["wrapped_key"] is not None:
         phone = privacy.open_sealed(
             services.vault, hit["order_id"], "phone", sealed=hit["phone"], wrapped_key=hit["wrapped_key"]
         )
-    shown = {name: hit[name] for name in hit if name not in {"phone", "wrapped_key"}}
+    told = {name: hit[name] for name in hit if name not in {"phone", "wrapped_key"}}
     return {
-        **shown,
+        **told,
         "open_cases": hit["open_cases"] or [],
         "parcels": hit["parcels"] or [],
         "can_be_cancelled": hit["free_units"] > 0 and not hit["is_cancelled"],

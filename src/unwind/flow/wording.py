@@ -75,6 +75,14 @@ STAFF_TEXTS = {
         "工单 {case} 已超时,请组长立即处理。",
         "Case {case} is overdue; a lead should see that it is answered now.",
     ),
+    "staff_promise_due": (
+        "工单 {case} 对买家的承诺将在 {minutes} 分钟内到期。",
+        "A promise to the buyer of case {case} is due within {minutes} minutes.",
+    ),
+    "staff_promise_broken": (
+        "工单 {case} 对买家的承诺已逾期,请组内跟进、组长关注。",
+        "A promise to the buyer of case {case} is broken; the group should see to it, and the lead.",
+    ),
     "staff_alert": (
         "连接 {connection} 告警:{kind}({code}),请检查。",
         "Connection {connection}: {kind} ({code}); somebody should look.",

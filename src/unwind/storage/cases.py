@@ -332,6 +332,10 @@ async def append_events(
     )
 
 
+async def set_true_reason(conn: Connection, case_id: str, reason: str) -> None:
+    await conn.execute("UPDATE cases SET true_reason = %s WHERE case_id = %s", (reason, case_id))
+
+
 async def set_part(
     conn: Connection, case_id: str, part_no: int, *, state: PartState, rule: str | None = None, is_decided: bool = False
 ) -> None:

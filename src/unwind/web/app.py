@@ -26,9 +26,11 @@ from unwind.web import (
     customer,
     desk,
     guest,
+    hotline,
     integration,
     problems,
     queue,
+    shift,
     stream,
     worktime,
 )
@@ -72,7 +74,20 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     app.add_exception_handler(RequestValidationError, problems.on_validation)
     app.add_exception_handler(HTTPException, problems.on_http)
     app.add_exception_handler(Exception, problems.on_crash)
-    for module in (customer, guest, integration, stream, queue, contacts, desk, admin, worktime, callbacks):
+    for module in (
+        customer,
+        guest,
+        integration,
+        stream,
+        queue,
+        contacts,
+        hotline,
+        shift,
+        desk,
+        admin,
+        worktime,
+        callbacks,
+    ):
         app.include_router(module.router)
     if is_demo:
         app.include_router(board.router)

@@ -17,6 +17,7 @@ from unwind.doctor import halt_broken_merchants
 from unwind.flow.archive import anchor_archived
 from unwind.flow.lookup import index_people
 from unwind.flow.notify import tell_alerts
+from unwind.flow.promises import strike_promises
 from unwind.flow.queue import push_cases, release_expired
 from unwind.flow.run import work_once
 from unwind.flow.services import Services
@@ -46,6 +47,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
     await asyncio.gather(
         _repeat("cases", POLL_S, stop, lambda: _cases(services)),
         _repeat("clocks", POLL_S, stop, lambda: strike_due(services)),
+        _repeat("promises", POLL_S, stop, lambda: strike_promises(services)),
         _repeat("claims", QUEUE_S, stop, lambda: release_expired(services)),
         _repeat("push", QUEUE_S, stop, lambda: push_cases(services)),
         _repeat("timetable", TIMETABLE_S, stop, lambda: follow_timetable(services)),

@@ -87,7 +87,7 @@ CREATE TABLE phone_calls (
     system_id text NOT NULL REFERENCES phone_systems,
     call_id text NOT NULL,
     direction text NOT NULL CHECK (direction IN ('in', 'out')),
-    agent_id text NOT NULL DEFAULT '',
+    agent_ids text[] NOT NULL DEFAULT '{}',
     queue text NOT NULL DEFAULT '',
     caller_digest bytea,
     is_virtual boolean NOT NULL DEFAULT false,
@@ -103,8 +103,9 @@ CREATE TABLE phone_calls (
     outcome_at timestamptz,
     PRIMARY KEY (system_id, call_id)
 );
+COMMENT ON COLUMN phone_calls.agent_ids IS 'whom the call names; empty: nobody, so that anybody may take it';
 COMMENT ON COLUMN phone_calls.caller_digest IS 'keyed; the number itself is kept under the key of an order once it belongs to one';
-CREATE INDEX phone_calls_open ON phone_calls (agent_id, rang_at) WHERE outcome IS NULL;
+CREATE INDEX phone_calls_open ON phone_calls (rang_at) WHERE outcome IS NULL;
 CREATE INDEX phone_calls_of_case ON phone_calls (case_id) WHERE case_id IS NOT NULL;
 CREATE TABLE phone_call_events (
     system_id text NOT NULL,
