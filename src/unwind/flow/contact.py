@@ -6,11 +6,13 @@ from typing import Any
 
 from unwind.domain.seal import commit_to
 from unwind.domain.transitions import Event, State
+from unwind.domain.warnings import offers_outside_payment
 from unwind.flow.ask_buyer import end_question
 from unwind.flow.chronicle import clock, record
+from unwind.flow.receipt import buyer_channel
 from unwind.flow.services import Services
 from unwind.policy.facts import Words
-from unwind.storage import cases, contacts, locks, privacy
+from unwind.storage import alerts, cases, contacts, locks, messages, privacy
 from unwind.storage.database import Connection
 
 RAISED_PRIORITY = 10
@@ -50,6 +52,28 @@ async def contact_again(
         )
         data["words"] = commit_to(text, key=key)
     await _raise_case(conn, services, case_id, head, at=now, actor=actor, data=data, ref=ref, is_new=is_new)
+    if text and offers_outside_payment(text):
+        await _flag_scam(conn, case_id, head["order_id"], channel=channel, at=now)
+
+
+async def _flag_scam(conn: Connection, case_id: str, order_id: str, *, channel: str, at: datetime) -> None:
+    await record(conn, case_id, Event.SCAM_FLAGGED, at=at, data={"kind": "outside_payment"}, is_due_now=True)
+    await messages.add_message(
+        conn,
+        case_id=case_id,
+        order_id=order_id,
+        audience="buyer",
+        channel=buyer_channel(channel),
+        fact="scam_warning",
+        params={},
+    )
+    row = await cases.read_case_row(conn, case_id)
+    await warn_staff(conn, row["merchant_id"] if row else "", case_id)
+
+
+async def warn_staff(conn: Connection, merchant_id: str, case_id: str) -> None:
+    """Somebody of this merchant's offers to be paid outside the platform, or pretends to be. Last in its transaction."""
+    await alerts.raise_alert(conn, connection="scam", kind="outside_payment", code=merchant_id, case_id=case_id)
 
 
 async def note_contact(

@@ -14,14 +14,17 @@ from typing import Any
 
 import orjson
 
+from unwind.domain import merchant_cancel
 from unwind.domain.access import Principal, Role, Scope, authorise
 from unwind.domain.case import Kind
 from unwind.domain.errors import Refusal, require
 from unwind.domain.identity import Level, needs_check
+from unwind.domain.merchant_cancel import MerchantReason
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import complete_wish, free_units
+from unwind.domain.warnings import offers_outside_payment, was_told_to_say
 from unwind.flow import answer
-from unwind.flow.contact import contact_again
+from unwind.flow.contact import contact_again, warn_staff
 from unwind.flow.identity import require_identity
 from unwind.flow.receipt import Origin, Receipt, new_case_id, write_down
 from unwind.flow.screen import Screened, kind_of, screen
@@ -31,6 +34,7 @@ from unwind.storage import cases, idempotency, locks, money, privacy
 from unwind.storage.database import Connection
 from unwind.storage.orders import OrderRow
 from unwind.storage.receipts import read_for_request
+from unwind.tagging import Reason
 
 OPERATION = "cancellations"
 CONVERSATIONS = frozenset({"hotline", "chat"})
@@ -120,10 +124,24 @@ def consider(services: Services, principal: Principal, request: Request, row: Or
     right = Scope.CASES_CANCEL_OWN if request.channel == "merchant" else Scope.CASES_REQUEST
     authorise(principal, right, merchant_id=order.merchant.merchant_id, order_id=order.order_id)
     _require_origin(request)
-    read = read_words(order, picked=request.picked, text=request.text, channel=request.channel)
+    read = _read(order, request)
     wanted, held_by = _divide(row, request)
     screened = screen(row, wanted, policy=services.policy, words=read.words, channel=request.channel) if wanted else ()
     return Considered(row=row, read=read, held_by=held_by, screened=screened)
+
+
+def _read(order: Order, request: Request) -> Read:
+    """What the words say; and the true reason where the merchant asks, or has put another into the buyer's mouth."""
+    read = read_words(order, picked=request.picked, text=request.text, channel=request.channel)
+    stated = request.picked or read.words.reason
+    if request.channel == merchant_cancel.CHANNEL:
+        is_short = request.merchant_reason == MerchantReason.OUT_OF_STOCK
+        words = replace(read.words, reason=(Reason.OUT_OF_STOCK if is_short else Reason.MERCHANT_ASKED).value)
+    elif request.text and was_told_to_say(request.text):
+        words = replace(read.words, reason=Reason.MERCHANT_ASKED.value)
+    else:
+        return read
+    return replace(read, words=words, stated=stated)
 
 
 def _require_origin(request: Request) -> None:
@@ -169,6 +187,8 @@ async def answer_reading(
     note = await _keep_words(conn, services, request, row, case_id=case_id)
     receipt, body = lay_out(services, principal, request, seen, case_id=case_id, note=note)
     await store_receipt(conn, row.order, receipt)
+    if request.text and offers_outside_payment(request.text):
+        await warn_staff(conn, row.order.merchant.merchant_id, case_id)
     return Answer(status=201, body=body)
 
 
@@ -260,6 +280,15 @@ async def _keep_words(
     return {"words": privacy.commit_to(request.text, key=key)}
 
 
+def _fault(request: Request, reason: str) -> str:
+    """Never counted against the buyer: what the merchant asks for, lacks, or has somebody else ask for."""
+    is_merchants = request.channel == merchant_cancel.CHANNEL or reason in {
+        Reason.OUT_OF_STOCK,
+        Reason.MERCHANT_ASKED,
+    }
+    return merchant_cancel.FAULT if is_merchants else ""
+
+
 def lay_out(
     services: Services,
     principal: Principal,
@@ -276,6 +305,10 @@ def lay_out(
         channel=request.channel,
         actor=principal.actor,
         reason=seen.read.words.reason,
+        stated=seen.read.stated,
+        fault=_fault(request, seen.read.words.reason),
+        is_scam=bool(request.text) and offers_outside_payment(request.text),
+        merchant_reason=request.merchant_reason,
         tags=tags_document(seen.read.tags, picked=request.picked),
         policy_version=services.policy.version,
         note={**reference, **note},

@@ -12,6 +12,7 @@ from unwind.domain.access import Principal, Scope, authorise
 from unwind.domain.case import Case, CaseOutcome, Kind, Leg, Part, PartState, RefundOn
 from unwind.domain.errors import Refusal, require
 from unwind.domain.legs import HAS_LEFT, LegKind, LegState
+from unwind.domain.merchant_cancel import needs_agreement
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import PartPlan, build_legs, partition
 from unwind.domain.stage import ON_THE_WAY
@@ -125,11 +126,13 @@ async def decide(services: Services, principal: Principal, case_id: str, verdict
         if verdict.choice is Choice.ANSWER:
             await _answer(conn, locked, principal, data)
             return
+        if verdict.choice is not Choice.DECLINE and needs_agreement(locked.case.channel, locked.order):
+            require(locked.case.has_buyer_agreed, "buyer_must_agree")
         parts = _chosen_parts(locked.case, verdict)
         for part in parts:
-            await _decide_part(conn, locked, part, verdict)
+            await decide_part(conn, locked, part, verdict)
         data["parts"] = [part.part_no for part in parts]
-        await _conclude(conn, locked, principal, verdict, data, decided={part.part_no for part in parts})
+        await conclude(conn, locked, principal, verdict, data, decided={part.part_no for part in parts})
 
 
 def _require_fresh(locked: Locked, verdict: Verdict) -> None:
@@ -173,7 +176,8 @@ async def _answer(conn: Connection, locked: Locked, principal: Principal, data: 
     )
 
 
-async def _decide_part(conn: Connection, locked: Locked, part: Part, verdict: Verdict) -> None:
+async def decide_part(conn: Connection, locked: Locked, part: Part, verdict: Verdict) -> None:
+    """Carries the verdict into one part of a locked case."""
     has_left = any(leg.state in HAS_LEFT for leg in part.legs)
     match verdict.choice:
         case Choice.RETRY:
@@ -299,7 +303,7 @@ async def _start(conn: Connection, locked: Locked, part: Part, verdict: Verdict)
     await cases.add_legs(conn, case_id, part.part_no, build_legs(order, plan, refund_on=refund_on))
 
 
-async def _conclude(
+async def conclude(
     conn: Connection,
     locked: Locked,
     principal: Principal,
@@ -342,27 +346,33 @@ async def withdraw(services: Services, principal: Principal, case_id: str) -> No
         locked = await lock_both(conn, case_id, token=None)
         authorise(principal, Scope.CASES_REQUEST, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
         await require_identity(conn, principal, locked.order.order_id)
-        require(locked.case.state is State.REVIEW, "past_no_return", state=locked.case.state)
-        require(
-            all(part.state is PartState.REVIEW and not _has_effect(part) for part in locked.case.parts),
-            "past_no_return",
-            state=locked.case.state,
-        )
-        for part in locked.case.parts:
-            await _lay_back(conn, locked, part)
-            await cases.set_part(conn, case_id, part.part_no, state=PartState.WITHDRAWN)
-        await cases.close_lines(conn, case_id)
-        await record(
-            conn,
-            case_id,
-            Event.WITHDRAWN,
-            at=locked.now,
-            actor=principal.actor,
-            data={},
-            outcome=CaseOutcome.WITHDRAWN,
-            decided_at=locked.now,
-            is_due_now=True,
-        )
+        await withdraw_locked(conn, locked, principal)
+
+
+async def withdraw_locked(conn: Connection, locked: Locked, principal: Principal) -> None:
+    """The same for a case that the caller has locked."""
+    case_id = locked.case.case_id
+    require(locked.case.state is State.REVIEW, "past_no_return", state=locked.case.state)
+    require(
+        all(part.state is PartState.REVIEW and not _has_effect(part) for part in locked.case.parts),
+        "past_no_return",
+        state=locked.case.state,
+    )
+    for part in locked.case.parts:
+        await _lay_back(conn, locked, part)
+        await cases.set_part(conn, case_id, part.part_no, state=PartState.WITHDRAWN)
+    await cases.close_lines(conn, case_id)
+    await record(
+        conn,
+        case_id,
+        Event.WITHDRAWN,
+        at=locked.now,
+        actor=principal.actor,
+        data={},
+        outcome=CaseOutcome.WITHDRAWN,
+        decided_at=locked.now,
+        is_due_now=True,
+    )
 
 
 def _has_effect(part: Part) -> bool:

@@ -34,6 +34,10 @@ class Pace:
     """So long money and the shop wait for a connection that is down before it is tried all the same, and a person hears of it."""
     task: timedelta = timedelta(hours=24)
     """A task for a warehouse or merchant without a connector."""
+    hand_back: timedelta = timedelta(minutes=10)
+    """Goods that a store has picked are back on its shelf by then, or a person looks."""
+    counter: timedelta = timedelta(days=7)
+    """Cash waits so long at a counter before a person asks about it."""
 
     def after(self, attempts: int) -> timedelta:
         """Doubles from `first_retry`, up to `longest_retry`."""

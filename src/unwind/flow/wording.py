@@ -32,6 +32,28 @@ TEXTS = {
         "订单已取消,退款{amount}已提交,{estimate}。",
         "The order is cancelled; {amount} is on its way back: {estimate}.",
     ),
+    "cash_at_counter": (
+        "订单已取消,请到柜台领取现金{amount},凭订单号领取,我们不会要求您转账或另付费用。",
+        "The order is cancelled; please fetch {amount} in cash at the counter with your order number.",
+    ),
+    "merchant_asks": (
+        "商家因{reason}申请取消您的订单,需要您同意。请在订单页选择同意或不同意;不同意则订单继续。请勿在平台外付款。",
+        (
+            "The merchant asks to cancel your order ({reason}) and needs your agreement. Agree or disagree on the order's page; "
+            "if you disagree the order goes on. Do not pay outside the platform."
+        ),
+    ),
+    "merchant_cancelled": (
+        "商家因{reason}取消了您的订单,责任在商家,不计入您的取消记录;已付款项将原路退回。请勿在平台外付款。",
+        (
+            "The merchant has cancelled your order ({reason}). It is the merchant's fault and does not count against you; "
+            "what you have paid returns the way it came. Do not pay outside the platform."
+        ),
+    ),
+    "scam_warning": (
+        "提醒:任何让您在平台外转账、扫码或加好友付款的要求都可能是诈骗,请勿付款,并可随时联系客服核实。",
+        "Beware: whoever asks you to pay outside the platform, by transfer, code or messenger, may be a fraud. Do not pay; ask us.",
+    ),
     "refund_done": ("退款{amount}已完成,{estimate}。", "{amount} has been refunded: {estimate}."),
 }
 
@@ -97,6 +119,8 @@ def words_of(params: Mapping[str, Any], *, language: str) -> dict[str, str]:
     shown = {name: str(value) for name, value in params.items() if isinstance(value, str | int)}
     amount = format_minor(int(params.get("amount_minor", 0)), str(params.get("currency", "CNY")))
     estimate = str(params.get("estimate_zh" if is_zh else "estimate_en", ""))
+    if "reason_zh" in params:
+        shown["reason"] = str(params["reason_zh" if is_zh else "reason_en"])
     return {**shown, "minutes": str(params.get("minutes", 0)), "amount": amount, "estimate": estimate}
 
 

@@ -19,15 +19,15 @@ WRITES: dict[str, str] = {
     "cases": """
         INSERT INTO cases (case_id, kind, order_id, merchant_id, parent_case_id, aftermath_key, channel, state, event_seq, head, reason,
             stated_reason, tags, verdict, rule, policy_version, facts, priority, outcome, money_minor, opened_at, acked_at,
-            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at)
+            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at, fault)
         SELECT case_id, kind, order_id, merchant_id, parent_case_id, aftermath_key, channel, state, event_seq, decode(head, 'hex'), reason,
             stated_reason, tags, verdict, rule, policy_version, facts, priority, outcome, money_minor, opened_at, acked_at,
-            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at
+            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at, coalesce(fault, '')
         FROM doc, jsonb_to_recordset(d->'cases') AS c(case_id text, kind text, order_id text, merchant_id text,
             parent_case_id text, aftermath_key text, channel text, state text, event_seq integer, head text, reason text, stated_reason text,
             tags jsonb, verdict text, rule text, policy_version text, facts jsonb, priority integer, outcome text,
             money_minor bigint, opened_at timestamptz, acked_at timestamptz, decided_at timestamptz, closed_at timestamptz,
-            respond_warn_at timestamptz, respond_due_at timestamptz, next_check_at timestamptz)
+            respond_warn_at timestamptz, respond_due_at timestamptz, next_check_at timestamptz, fault text)
     """,
     "parts": """
         INSERT INTO case_parts (case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor,
@@ -203,6 +203,7 @@ def to_case(row: Mapping[str, Any]) -> Case:
         claimed_by=row["claimed_by"],
         claimed_until=row["claimed_until"],
         is_escalated=row["escalated_at"] is not None,
+        has_buyer_agreed=row["buyer_agreed_at"] is not None,
         clocks=None if row["clocks"] is None else _to_clocks(row["clocks"]),
         parts=tuple(
             Part(
@@ -334,6 +335,12 @@ async def append_events(
 
 async def set_true_reason(conn: Connection, case_id: str, reason: str) -> None:
     await conn.execute("UPDATE cases SET true_reason = %s WHERE case_id = %s", (reason, case_id))
+
+
+async def set_agreed(conn: Connection, case_id: str, at: datetime) -> None:
+    await conn.execute(
+        "UPDATE cases SET buyer_agreed_at = coalesce(buyer_agreed_at, %s) WHERE case_id = %s", (at, case_id)
+    )
 
 
 async def set_part(

@@ -27,15 +27,22 @@ async def upsert_merchant(conn: Connection, merchant: Mapping[str, Any]) -> None
     await conn.execute(
         """
         INSERT INTO merchants (merchant_id, name, authority, has_settlement, warehouse, shop, time_zone, hours, automation,
-            hold_timeout_s, quiet_from, quiet_to)
+            hold_timeout_s, quiet_from, quiet_to, may_only_tell)
         VALUES (%(merchant_id)s, %(name)s, %(authority)s, %(has_settlement)s, %(warehouse)s, %(shop)s, %(time_zone)s,
-            %(hours)s::jsonb, %(automation)s, %(hold_timeout_s)s, %(quiet_from)s, %(quiet_to)s)
+            %(hours)s::jsonb, %(automation)s, %(hold_timeout_s)s, %(quiet_from)s, %(quiet_to)s, %(may_only_tell)s)
         ON CONFLICT (merchant_id) DO UPDATE SET name = excluded.name, authority = excluded.authority,
             has_settlement = excluded.has_settlement, warehouse = excluded.warehouse, shop = excluded.shop,
             time_zone = excluded.time_zone, hours = excluded.hours, automation = excluded.automation,
-            hold_timeout_s = excluded.hold_timeout_s, quiet_from = excluded.quiet_from, quiet_to = excluded.quiet_to
+            hold_timeout_s = excluded.hold_timeout_s, quiet_from = excluded.quiet_from, quiet_to = excluded.quiet_to,
+            may_only_tell = excluded.may_only_tell
         """,
-        {"quiet_from": QUIET_FROM, "quiet_to": QUIET_TO, **merchant, "hours": to_json(merchant["hours"])},
+        {
+            "quiet_from": QUIET_FROM,
+            "quiet_to": QUIET_TO,
+            "may_only_tell": False,
+            **merchant,
+            "hours": to_json(merchant["hours"]),
+        },
     )
 
 

@@ -11,13 +11,13 @@ from starlette.responses import Response
 from unwind.domain.access import Scope, authorise
 from unwind.domain.errors import Refusal, require
 from unwind.domain.order import LineId
-from unwind.flow import answer, preview, review
+from unwind.flow import agreement, answer, preview, review
 from unwind.flow.intake import Intake
 from unwind.flow.receive import Request, spoken_by
 from unwind.storage import cases, messages, money, orders
 from unwind.web.access import Caller, Wired, who
 from unwind.web.responses import ERRORS, json_response
-from unwind.web.schemas.cancellations import CancellationIn, CancellationOut
+from unwind.web.schemas.cancellations import AgreementIn, CancellationIn, CancellationOut
 
 router = APIRouter(prefix="/api/v1", tags=["cancellations"])
 KEY_LENGTH_MAX = 200
@@ -105,6 +105,13 @@ async def look_at_case(services: Wired, caller: Caller, case_id: str) -> Respons
 async def withdraw_case(services: Wired, caller: Caller, case_id: str) -> Response:
     """Possible until something irreversible has begun."""
     await review.withdraw(services, caller, case_id)
+    return await look_at_case(services, caller, case_id)
+
+
+@router.post("/cancellations/{case_id}/agreement", responses=ERRORS)
+async def answer_merchant(services: Wired, caller: Caller, case_id: str, body: AgreementIn) -> Response:
+    """The buyer's word on a cancellation that the merchant asked for: it is carried out, or the order goes on."""
+    await agreement.answer_merchant(services, caller, case_id, agrees=body.agrees)
     return await look_at_case(services, caller, case_id)
 
 

@@ -83,6 +83,8 @@ CATALOG: dict[str, tuple[int, str, str]] = {
     "nobody_there": (409, "没有这位同事,或其无权接手", "No such colleague, or they may not take it"),
     "handed_over_already": (409, "该工单已交班,等待接班确认", "Already handed over; not confirmed yet"),
     "nothing_to_take": (409, "没有交给您的工单", "Nothing was handed over to you"),
+    "buyer_must_agree": (409, "须买家同意后才能取消", "The buyer has to agree first"),
+    "evidence_needed": (422, "请填写凭证编号", "A reference that proves it is needed"),
     "calendar_unsound": (422, "工作日历不正确", "The calendar cannot be worked by"),
     "targets_unsound": (422, "时限设置不正确", "The target minutes are not sensible"),
     "callback_refused": (401, "回调签名无效", "The callback's signature is not valid"),

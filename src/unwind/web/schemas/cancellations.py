@@ -23,6 +23,10 @@ class CancellationIn(Strict):
     evidence_ref: Ref = Field(default="", description="channel `merchant`: where that is shown")
 
 
+class AgreementIn(Strict):
+    agrees: Annotated[bool, Field(strict=True)]
+
+
 class Text(BaseModel):
     zh: str
     en: str

@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, Field
 
 from unwind.domain.order import Dependence, Funder, Presale, Promise, ReturnsAs, VirtualState
 from unwind.domain.stage import Stage
-from unwind.web.schemas.fields import Currency, Id, Minor, Short, Strict, Units
+from unwind.web.schemas.fields import Currency, Id, Minor, Ref, Short, Strict, Units
 
 ShipmentStage = Annotated[Stage, Field(description="as the shop reports it; on the road only counts once picked up")]
 
@@ -103,6 +103,9 @@ class OrderIn(Strict):
     promise: Promise = Promise.NONE
     shipping_minor: Minor = 0
     risk: Literal["none", "suspected", "unknown"] = "unknown"
+    store_id: Ref = Field(
+        default="", description="the store that picks the goods; empty: a warehouse. Fixed with the first revision"
+    )
     lines: Annotated[list[LineIn], Field(min_length=1, max_length=500)]
     discounts: Annotated[list[DiscountIn], Field(max_length=100)] = Field(default=[])
     payments: Annotated[list[PaymentIn], Field(max_length=50)] = Field(default=[])
@@ -163,5 +166,8 @@ class MerchantIn(Strict):
     hours: list[tuple[Annotated[int, Field(ge=0, le=1440)], Annotated[int, Field(ge=0, le=1440)]]] = Field(default=[])
     automation: Literal["shadow", "confirm", "auto"] = "auto"
     hold_timeout_s: Annotated[int, Field(gt=0, le=86400)] = 120
+    may_only_tell: bool = Field(
+        default=False, description="its published terms let it cancel paid orders; else the buyer has to agree"
+    )
     quiet_from: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 1320
     quiet_to: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 480

@@ -71,6 +71,13 @@ ALTER TABLE cases
 COMMENT ON COLUMN cases.true_reason IS 'what an agent found out; stated_reason is what was said, reason what was read';
 COMMENT ON COLUMN cases.fault IS 'merchant: cancelled by the merchant, never counted against the buyer';
 
+ALTER TABLE cases ADD COLUMN buyer_agreed_at timestamptz;
+COMMENT ON COLUMN cases.buyer_agreed_at IS 'of a cancellation that the merchant asked for';
+ALTER TABLE merchants ADD COLUMN may_only_tell boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN merchants.may_only_tell IS 'by its published terms it may cancel paid orders by itself; else the buyer has to agree';
+ALTER TABLE orders ADD COLUMN store_id text NOT NULL DEFAULT '';
+COMMENT ON COLUMN orders.store_id IS 'the store that picks the goods; empty: a warehouse';
+
 -- Telephone --------------------------------------------------------------------------------------------------------------------------------
 CREATE TABLE phone_systems (
     system_id text PRIMARY KEY,
