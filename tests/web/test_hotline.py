@@ -294,3 +294,15 @@ async def test_nonsense_from_a_telephone_system_stores_nothing(world: World, bod
     large = await world.client.post(f"/callbacks/cti/pbx/{SECRET}", content=b"x" * 5000)
     assert large.status_code == 413
     assert await world.sql("SELECT * FROM phone_calls") == []
+
+
+async def test_a_conversation_is_one_contact_however_many_messages_it_has(world: World) -> None:
+    order_id = await world.order(risk="suspected")
+    case_id = (await world.cancel(order_id, channel="chat", external_ref="talk-1", text="不想要了,取消"))["case_id"]
+    for text in ("在吗", "怎么还没处理", "快点取消"):
+        await world.cancel(order_id, channel="chat", external_ref="talk-1", text=text)
+    assert await contacts(world, case_id) == 1
+    kept = await world.sql("SELECT count(*) AS n FROM private_data WHERE field = 'words'")
+    assert kept[0]["n"] == 4, "but every word is kept"
+    await world.cancel(order_id, channel="chat", external_ref="talk-2")
+    assert await contacts(world, case_id) == 2
