@@ -34,7 +34,10 @@ bench: setup ## throughput beside the database's own limit, in one run
 bench-desk: setup ## ten agents, five hundred cases in bursts, every stroke and hint counted (3 minutes)
 	$(BIN)/python -m benchmarks.desk
 
+bench-lookup: setup ## every kind of look-up among 250,000 orders, over HTTP
+	$(BIN)/python -m benchmarks.lookup
+
 lock: setup ## renew requirements/*.txt from *.in
 	bash scripts/lock.sh
 
-.PHONY: help setup run test test-fast lint bench bench-desk lock
+.PHONY: help setup run test test-fast lint bench bench-desk bench-lookup lock

@@ -37,6 +37,16 @@ IS_CHANGING_NOTHING = [
     "AGENT_WROTE",
     "WOKEN",
     "ORDER_CHANGED",
+    "IDENTITY_CHECKED",
+    "CALL_RECORDED",
+    "PROMISE_MADE",
+    "PROMISE_WARNED",
+    "PROMISE_KEPT",
+    "PROMISE_BROKEN",
+    "TRUE_REASON_SET",
+    "HANDED_OVER",
+    "HANDOVER_TAKEN",
+    "SCAM_FLAGGED",
 ]
 
 STORY = (
@@ -299,6 +309,8 @@ SCOPE_WORDS = {
     Scope.ORDERS_WRITE: "订单写入",
     Scope.CASES_READ: "工单进度",
     Scope.CASES_REQUEST: "申请取消",
+    Scope.CASES_CANCEL_OWN: "商家砍单",
+    Scope.CONTACTS_HANDLE: "接待买家",
     Scope.CASES_DECIDE: "工单处理",
     Scope.CASES_LEAD: "组长权限",
     Scope.DESK_READ: "工作台查看",

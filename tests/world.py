@@ -1,6 +1,7 @@
 """A whole world for a test: Unwind's HTTP interface, its worker step by step, and the sandbox with its own ledger."""
 
 import functools
+import hashlib
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -253,6 +254,17 @@ class World:
         return await self.ok(
             "POST", "/api/v1/cancellations", role=role, headers=headers, json={"order_id": order_id, **given}
         )
+
+    async def identify(self, order_id: str, *, role: str = "agent", **given: Any) -> dict[str, Any]:
+        """Whoever speaks with the agent has shown that the order is theirs."""
+        body = {"phone_tail": "1234", "item": "双肩背包", **given}
+        return await self.ok("POST", f"/api/v1/desk/orders/{order_id}/identity", role=role, json=body)
+
+    async def texts(self, *, to: str) -> list[str]:
+        """Text messages that reached a telephone."""
+        address_hash = hashlib.sha256(to.encode()).hexdigest()[:12]
+        sent = (await self.ledger())["messages"]
+        return [message["text"] for message in sent if message["address_hash"] == address_hash]
 
     async def run(self, *, until: str | None = None, case_id: str = "", seconds: float = 20.0) -> None:
         """The worker, step by step, until nothing is due; or until a case reaches a state, waiting for callbacks meanwhile."""

@@ -113,6 +113,7 @@ def _services(
         pace=pace_of(settings),
         sign_in=sign_in_rules(settings),
         identity=identity,
+        tail_days=settings.tail_days,
     )
 
 

@@ -49,6 +49,8 @@ class Settings:
     """The identity provider, as `oidc.json` describes it; its adapter's model checks it."""
     records_kept_years: int = 3
     """How long the record of a transaction is kept after the last thing that happened to it."""
+    tail_days: int = 90
+    """Orders are found by the last four digits of a telephone for so long."""
     public_url: str = ""
     """How providers reach us from outside; their callbacks go to `{public_url}/callbacks/{connection}`."""
 
@@ -69,6 +71,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, is_demo: bool = F
         port=_integer(env, "UNWIND_PORT", 8080),
         connections_max=_integer(env, "UNWIND_DATABASE_CONNECTIONS", 10),
         pace_scale=float(env.get("UNWIND_PACE", "0.25" if is_demo else "1")),
+        tail_days=_integer(env, "UNWIND_TAIL_DAYS", 90),
         public_url=env.get("UNWIND_PUBLIC_URL", "").rstrip("/"),
         records_kept_years=_integer(env, "UNWIND_RECORDS_YEARS", 3),
         needs_second_factor=_second_factor(env, is_demo=is_demo),

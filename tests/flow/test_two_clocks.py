@@ -191,6 +191,7 @@ async def test_a_calendar_set_in_mid_flight_never_loses_paused_time(world: World
     body = {"reason_code": "photo", "minutes": 600}
     await world.ok("POST", f"/api/v1/desk/cases/{case_id}/buyer-question", role="agent", json=body)
     await world.pass_time(timedelta(hours=2))
+    await world.identify("O1")
     await world.ok("POST", f"/api/v1/desk/cases/{case_id}/buyer-answer", role="agent")
     before = await clocks(world, case_id)
     await world.ok("PUT", "/api/v1/admin/clock-targets", role="admin", json={"resolve_due": 2880})

@@ -20,7 +20,9 @@ from unwind.storage import (
     messages,
     money,
     orders,
+    phone_calls,
     privacy,
+    promises,
     questions,
     shipments,
 )
@@ -59,6 +61,8 @@ async def read_dossier(conn: Connection, vault: Vault, case_id: str) -> dict[str
         "appeals": await cases.appeals_of(conn, case_id),
         "tasks": await desk.tasks_of_case(conn, case_id),
         "clocks": _clocks(row),
+        "calls": await phone_calls.calls_of_case(conn, case_id),
+        "promises": await promises.promises_of_case(conn, case_id),
         "messages": await messages.messages_of(conn, case_id),
         "conversation": await _conversation(conn, vault, case),
         "timeline": [{**event, "hash": event["hash"].hex()} for event in await cases.events_of(conn, case_id)],
@@ -73,9 +77,25 @@ async def _conversation(conn: Connection, vault: Vault, case: Case) -> list[dict
     return [{**row, "text": words.get(row["n"], "")} for row in rows]
 
 
+async def read_order_view(conn: Connection, vault: Vault, order_id: str) -> dict[str, Any] | None:
+    """An order for whoever speaks with its buyer: goods, amounts, parcels, cases. The telephone is masked."""
+    row = await orders.read_order(conn, order_id)
+    if row is None:
+        return None
+    phone = await privacy.open_private(conn, vault, order_id, "phone")
+    return {
+        **_order(row),
+        "merchant_id": row.order.merchant.merchant_id,
+        "buyer": {"phone": mask_phone(phone) if phone else ""},
+        "parcels": [_parcel(parcel, row.now) for parcel in await shipments.parcels_of(conn, order_id)],
+        "open_cases": await cases.open_cases_of(conn, order_id),
+        "server_now": row.now,
+    }
+
+
 def _head(row: Mapping[str, Any]) -> dict[str, Any]:
     names = (
-        "case_id kind order_id merchant_id parent_case_id channel state version reason stated_reason tags verdict rule "
+        "case_id kind order_id merchant_id parent_case_id channel state version reason stated_reason true_reason fault tags verdict rule "
         "policy_version facts priority outcome contacts money_minor opened_at acked_at first_human_at decided_at closed_at "
         "respond_warn_at respond_due_at is_warned is_overdue claimed_by claimed_until escalated_at barred appeal_of watch_for watch_since watch_until"
     )

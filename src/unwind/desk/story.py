@@ -61,6 +61,16 @@ EVENTS = {
     "agent_wrote": "客服回复 an agent wrote",
     "woken": "被唤醒 woken",
     "order_changed": "订单有变化 order changed",
+    "identity_checked": "身份已核验 identity checked",
+    "call_recorded": "通话记录 call recorded",
+    "promise_made": "作出承诺 promise made",
+    "promise_warned": "承诺即将到期 promise due soon",
+    "promise_kept": "承诺已兑现 promise kept",
+    "promise_broken": "承诺逾期 promise broken",
+    "true_reason_set": "真实原因 true reason",
+    "handed_over": "交班 handed over",
+    "handover_taken": "接班确认 hand-over taken",
+    "scam_flagged": "疑似诈骗 flagged as a scam",
 }
 
 

@@ -26,7 +26,11 @@ class Scope(StrEnum):
     CASES_READ = "cases:read"
     """A case in the buyer's words."""
     CASES_REQUEST = "cases:request"
+    CASES_CANCEL_OWN = "cases:cancel_own"
+    """Cancel as the merchant itself (砍单), with reason and evidence."""
     CASES_DECIDE = "cases:decide"
+    CONTACTS_HANDLE = "contacts:handle"
+    """Find people's orders, check who asks, take calls, make promises."""
     CASES_LEAD = "cases:lead"
     """Take a case out of somebody's hands, and what was escalated."""
     DESK_READ = "desk:read"
@@ -64,6 +68,7 @@ _DESK = frozenset(
         Scope.CASES_READ,
         Scope.CASES_REQUEST,
         Scope.CASES_DECIDE,
+        Scope.CONTACTS_HANDLE,
         Scope.DESK_READ,
         Scope.TASKS_READ,
         Scope.TASKS_ANSWER,
@@ -75,7 +80,8 @@ _DESK = frozenset(
 SCOPES_OF: dict[Role, frozenset[Scope]] = {
     Role.BUYER: frozenset({Scope.CASES_READ, Scope.CASES_REQUEST, Scope.ORDERS_READ}),
     Role.AGENT: _DESK,
-    Role.LEAD: _DESK | {Scope.CASES_LEAD, Scope.MONEY_READ, Scope.MONEY_SETTLE, Scope.OPERATIONS_READ},
+    Role.LEAD: _DESK
+    | {Scope.CASES_CANCEL_OWN, Scope.CASES_LEAD, Scope.MONEY_READ, Scope.MONEY_SETTLE, Scope.OPERATIONS_READ},
     Role.FINANCE: frozenset(
         {
             Scope.ORDERS_READ,
@@ -96,6 +102,7 @@ SCOPES_OF: dict[Role, frozenset[Scope]] = {
         {
             Scope.ORDERS_READ,
             Scope.CASES_READ,
+            Scope.CASES_CANCEL_OWN,
             Scope.DESK_READ,
             Scope.TASKS_READ,
             Scope.TASKS_ANSWER,
@@ -105,7 +112,14 @@ SCOPES_OF: dict[Role, frozenset[Scope]] = {
     Role.ADMIN: frozenset(Scope),
     Role.AUDITOR: _READ_ALL | {Scope.AUDIT_READ, Scope.ACCOUNT},
     Role.INTEGRATOR: frozenset(
-        {Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope.CASES_READ, Scope.CASES_REQUEST, Scope.STOCK_READ}
+        {
+            Scope.ORDERS_READ,
+            Scope.ORDERS_WRITE,
+            Scope.CASES_READ,
+            Scope.CASES_REQUEST,
+            Scope.CASES_CANCEL_OWN,
+            Scope.STOCK_READ,
+        }
     ),
     Role.SYSTEM: frozenset(Scope),
 }
@@ -113,6 +127,14 @@ SCOPES_OF: dict[Role, frozenset[Scope]] = {
 
 STAFF_ROLES = frozenset(role for role in Role if Scope.ACCOUNT in SCOPES_OF[role]) - {Role.SYSTEM}
 KEY_ROLES = frozenset(Role) - {Role.BUYER, Role.SYSTEM}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreEntry:
+    """The counter a buyer came by, with a link that its staff handed out. Ids only."""
+
+    store_id: str
+    operator_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +148,8 @@ class Principal:
     """Set for a buyer: the one order the token speaks for."""
     session_id: str | None = None
     """Set for people who have signed in."""
+    store: StoreEntry | None = None
+    """Set for a buyer whose token comes from a store's link: they speak over that counter only."""
 
     @property
     def actor(self) -> str:

@@ -146,6 +146,8 @@ class Case:
     claimed_until: datetime | None = None
     is_escalated: bool = False
     """Only a lead takes it."""
+    has_buyer_agreed: bool = False
+    """To a cancellation that the merchant asked for."""
     clocks: Clocks | None = None
     """Of a case that a person has been needed for."""
     barred: frozenset[str] = frozenset()

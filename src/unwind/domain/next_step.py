@@ -67,7 +67,17 @@ class Step:
     until: datetime | None = None
 
 
+CASH_AT_COUNTER = "cash_at_counter"
+"""Code of a refund leg that a counter pays out: the money is set aside, the buyer fetches it when they like."""
+
+
+def waits_at_counter(leg: Leg) -> bool:
+    return leg.kind is LegKind.REFUND and leg.state is LegState.TASK and leg.code == CASH_AT_COUNTER
+
+
 def is_performed(leg: Leg) -> bool:
+    if waits_at_counter(leg):
+        return True
     return leg.state in FINAL or (leg.state is LegState.ACCEPTED and SPECS[leg.kind].acceptance_is_enough)
 
 
@@ -126,7 +136,11 @@ def news_of(case: Case) -> frozenset[str]:
         if refunds and all(leg.state is LegState.SUCCEEDED for leg in refunds):
             facts.add(f"refund_done:{part.part_no}")
         elif all(is_performed(leg) for leg in part.legs if leg.kind in awaited):
-            facts.add(f"refund_on_its_way:{part.part_no}" if refunds else f"cancelled:{part.part_no}")
+            at_counter = [leg for leg in refunds if waits_at_counter(leg)]
+            if at_counter:
+                facts.add(f"{CASH_AT_COUNTER}:{part.part_no}")
+            if len(at_counter) < len(refunds) or not refunds:
+                facts.add(f"refund_on_its_way:{part.part_no}" if refunds else f"cancelled:{part.part_no}")
     if case.state is State.WATCHING:
         facts.add(f"waiting:{case.watch.until:%Y%m%d%H%M}" if case.watch else "waiting")
     if case.outcome in ENDS_WITHOUT_MONEY:

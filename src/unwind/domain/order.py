@@ -14,6 +14,8 @@ LineId = NewType("LineId", str)
 PaymentId = NewType("PaymentId", str)
 CaseId = NewType("CaseId", str)
 MerchantId = NewType("MerchantId", str)
+CASH_TENDER = "cash"
+"""The payment method."""
 
 
 class Funder(StrEnum):
@@ -142,6 +144,11 @@ class Payment:
     adopted: tuple[int, ...] = ()
     """Refunds the gateway already holds that no case has asked for yet (after a restore); part of `elsewhere_minor`."""
 
+    @property
+    def is_cash_tender(self) -> bool:
+        """Paid in notes at a counter: it goes back over a counter, by hand."""
+        return self.method == CASH_TENDER
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shipment:
@@ -188,6 +195,8 @@ class Merchant:
     """shadow, confirm or auto."""
     is_halted: bool
     hold_timeout_s: int
+    may_only_tell: bool = False
+    """By its published terms it may cancel paid orders by itself; else the buyer has to agree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +222,8 @@ class Order:
     benefits: tuple[Benefit, ...]
     kept_minor: int = 0
     """Kept from earlier refunds with the buyer's consent: no later one returns it."""
+    store_id: str = ""
+    """The store that picks the goods and holds them; empty: a warehouse."""
 
     def line(self, line_id: LineId) -> Line:
         return next(line for line in self.lines if line.line_id == line_id)

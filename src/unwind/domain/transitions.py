@@ -75,6 +75,19 @@ class Event(StrEnum):
     AGENT_WROTE = "agent_wrote"
     WOKEN = "woken"
     ORDER_CHANGED = "order_changed"
+    IDENTITY_CHECKED = "identity_checked"
+    """Somebody who asks by telephone, in a chat or in a store has shown that the order is theirs."""
+    CALL_RECORDED = "call_recorded"
+    """What the telephone system knows of a call, or what the agent wrote down of it."""
+    PROMISE_MADE = "promise_made"
+    PROMISE_WARNED = "promise_warned"
+    PROMISE_KEPT = "promise_kept"
+    PROMISE_BROKEN = "promise_broken"
+    TRUE_REASON_SET = "true_reason_set"
+    HANDED_OVER = "handed_over"
+    HANDOVER_TAKEN = "handover_taken"
+    SCAM_FLAGGED = "scam_flagged"
+    """Somebody offers to pay, or to be paid, outside the platform."""
 
 
 OPEN_STATES = (State.EXECUTING, State.REVIEW, State.WATCHING, State.SETTLING, State.NOTIFYING)
@@ -135,6 +148,15 @@ BESIDE_THE_POINT = frozenset(
         Event.TRANSFERRED,
         Event.ESCALATED,
         Event.QUESTION_REMINDED,
+        Event.IDENTITY_CHECKED,
+        Event.CALL_RECORDED,
+        Event.PROMISE_MADE,
+        Event.PROMISE_WARNED,
+        Event.PROMISE_KEPT,
+        Event.PROMISE_BROKEN,
+        Event.TRUE_REASON_SET,
+        Event.HANDED_OVER,
+        Event.HANDOVER_TAKEN,
     }
 )
 """Nothing that a decision rests on has changed: the version somebody has seen stays the newest."""
@@ -150,6 +172,16 @@ _FACTS = (
     Event.AGENT_WROTE,
     Event.WOKEN,
     Event.ORDER_CHANGED,
+    Event.IDENTITY_CHECKED,
+    Event.CALL_RECORDED,
+    Event.PROMISE_MADE,
+    Event.PROMISE_WARNED,
+    Event.PROMISE_KEPT,
+    Event.PROMISE_BROKEN,
+    Event.TRUE_REASON_SET,
+    Event.HANDED_OVER,
+    Event.HANDOVER_TAKEN,
+    Event.SCAM_FLAGGED,
 )
 """Things that happen in any open state and change none."""
 

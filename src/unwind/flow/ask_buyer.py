@@ -11,6 +11,7 @@ from unwind.domain.transitions import Event, State
 from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke, work_out_again
 from unwind.flow.execute import lock_both
+from unwind.flow.identity import require_identity
 from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
 from unwind.storage import cases, clocks
@@ -43,12 +44,13 @@ async def ask_buyer(services: Services, principal: Principal, case_id: str, *, r
 
 
 async def note_answer(services: Services, principal: Principal, case_id: str) -> None:
-    """The agent has the buyer's answer by telephone or chat."""
+    """The agent has the buyer's answer by telephone or chat, from somebody they have checked."""
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, case_id, token=None)
         authorise(principal, Scope.CASES_DECIDE, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
         is_asked = locked.case.clocks is not None and locked.case.clocks.asked_until is not None
         require(locked.case.state is State.REVIEW and is_asked, "nobody_asked")
+        await require_identity(conn, principal, locked.order.order_id)
         await end_question(conn, services, case_id, actor=principal.actor, at=locked.now)
 
 

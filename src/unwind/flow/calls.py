@@ -72,6 +72,22 @@ def fixed_number(case: Case, leg: Leg) -> str:
     return request_number(case.case_id, leg.leg_no, leg.kind.value)
 
 
+def is_of_store(call: Call) -> bool:
+    """Goods that a store has picked are handed back in the store; cash goes back over a counter."""
+    match call.leg.kind:
+        case LegKind.HOLD_SHIPMENT:
+            return bool(call.order.store_id) and call.shipment is None
+        case LegKind.REFUND:
+            return call.payment.is_cash_tender
+        case _:
+            return False
+
+
+def audience_of(call: Call) -> str:
+    """Who carries the leg out where there is no connector."""
+    return "store" if is_of_store(call) else TASK_AUDIENCE[call.leg.kind]
+
+
 def connection_of(call: Call) -> str:
     """The connection that the leg's order names for it; empty where a person has to do it."""
     match call.leg.kind:
@@ -89,6 +105,8 @@ def connection_of(call: Call) -> str:
 
 def party_of(services: Services, call: Call) -> PaymentGateway | Warehouse | Carrier | Shop | None:
     """The connector of the leg; None where a person has to do it. A connection of one merchant serves no other."""
+    if is_of_store(call):
+        return None
     connection = connection_of(call)
     link = services.links.get(connection)
     if link is not None and link.merchant_id not in {None, call.order.merchant.merchant_id}:

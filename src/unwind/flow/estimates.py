@@ -24,6 +24,7 @@ BY_METHOD = {
     "card": Estimate(zh="1-3个工作日退回原银行卡", en="1-3 working days to the original card", days_max=3),
     "credit_card": Estimate(zh="1-3个工作日退回信用卡账单", en="1-3 working days to the credit card bill", days_max=3),
     "stripe": Estimate(zh="5-10个工作日退回原卡", en="5-10 working days to the original card", days_max=10),
+    "cash": Estimate(zh="请到门店柜台领取现金", en="to be fetched in cash at the counter", days_max=0),
     "balance": Estimate(zh="即时退回账户余额", en="at once to the account balance", days_max=0),
     "points": Estimate(zh="即时退回积分", en="points are restored at once", days_max=0),
     "gift_card": Estimate(zh="即时退回礼品卡", en="at once to the gift card", days_max=0),

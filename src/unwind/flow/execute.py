@@ -15,6 +15,7 @@ from typing import Any
 from unwind.domain.case import Case, Leg, Part
 from unwind.domain.errors import Refusal, ensure
 from unwind.domain.legs import LegKind, LegState
+from unwind.domain.next_step import CASH_AT_COUNTER
 from unwind.domain.order import Order
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.transitions import Event
@@ -159,7 +160,7 @@ async def _claim(services: Services, leg: Leg, lease: Lease) -> calls.Call | Non
         number, amount = fresh.number, fresh.amount_minor
         call = calls.Call(case=locked.case, leg=fresh, order=locked.order, number=number, amount_minor=amount)
         if calls.party_of(services, call) is None:
-            await _open_task(conn, services, locked, fresh)
+            await _open_task(conn, services, locked, call)
             return None
         later = await _not_before(conn, services, locked, call)
         if later is not None:
@@ -248,16 +249,22 @@ async def _give_number(conn: Connection, locked: Locked, leg: Leg) -> tuple[str,
     return None
 
 
-async def _open_task(conn: Connection, services: Services, locked: Locked, leg: Leg) -> None:
+async def _open_task(conn: Connection, services: Services, locked: Locked, call: calls.Call) -> None:
     """No connector: a person outside carries the leg out and brings evidence."""
-    due = locked.now + services.pace.task
-    if leg.kind is LegKind.HOLD_SHIPMENT:
+    leg, audience = call.leg, calls.audience_of(call)
+    is_cash = leg.kind is LegKind.REFUND and audience == "store"
+    due = locked.now + (services.pace.counter if is_cash else services.pace.task)
+    if leg.kind is LegKind.HOLD_SHIPMENT and audience == "store":
+        due = locked.now + services.pace.hand_back
+    elif leg.kind is LegKind.HOLD_SHIPMENT:
         due = locked.now + timedelta(seconds=locked.order.merchant.hold_timeout_s)
-    audience = calls.TASK_AUDIENCE[leg.kind]
+    code = {"code": CASH_AT_COUNTER} if is_cash else {}
     task_id = await tasks.open_task(
         conn, case_id=locked.case.case_id, leg_no=leg.leg_no, audience=audience, opened_at=locked.now, due_at=due
     )
-    await cases.set_leg(conn, locked.case.case_id, leg.leg_no, state=LegState.TASK, due_at=due, next_try_at=None)
+    await cases.set_leg(
+        conn, locked.case.case_id, leg.leg_no, state=LegState.TASK, due_at=due, next_try_at=None, **code
+    )
     await note(
         conn, locked, Event.LEG_CLAIMED, {"leg": leg.leg_no, "kind": leg.kind, "task": task_id, "audience": audience}
     )

@@ -59,6 +59,8 @@ async def answer_task(
         if task is None:
             raise Refusal("not_found")
         authorise(principal, Scope.TASKS_ANSWER, merchant_id=task["merchant_id"], order_id=task["order_id"])
+        is_cash_paid = is_done and task["kind"] == LegKind.REFUND and task["audience"] == "store"
+        require(not is_cash_paid or bool(evidence.get("reference")), "evidence_needed")
         locked = await lock_both(conn, task["case_id"], token=None)
         state = "done" if is_done else "refused"
         is_first = await tasks.answer_task(

@@ -21,7 +21,16 @@ from unwind.domain.access import Principal
 from unwind.domain.case import Kind
 from unwind.domain.errors import Refusal
 from unwind.flow.receipt import Receipt, join_documents, new_case_id
-from unwind.flow.receive import Answer, Request, answer_reading, consider, key_of, lay_out, receive
+from unwind.flow.receive import (
+    Answer,
+    Request,
+    answer_reading,
+    consider,
+    key_of,
+    lay_out,
+    receive,
+    speaks_for_somebody,
+)
 from unwind.flow.screen import kind_of
 from unwind.flow.services import Services
 from unwind.logs import place_of
@@ -160,7 +169,7 @@ async def _answer_together(services: Services, company: Sequence[Waiting]) -> Ma
 
 def _lay_out_plain(services: Services, one: Waiting, row: OrderRow | None) -> tuple[Receipt, Mapping[str, Any]] | None:
     """A new case that is complete once it is written; None for everything that needs the path of its own."""
-    if row is None or one.request.text:
+    if row is None or one.request.text or speaks_for_somebody(one.principal, one.request):
         return None
     try:
         seen = consider(services, one.principal, one.request, row)

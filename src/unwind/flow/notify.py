@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from unwind.domain.case import Case
+from unwind.domain.case import Case, Leg
 from unwind.domain.decisions import ways_on
 from unwind.domain.legs import LegKind, LegState
-from unwind.domain.next_step import news_of
+from unwind.domain.next_step import CASH_AT_COUNTER, news_of, waits_at_counter
 from unwind.domain.order import Order
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.questions import LINK_LIFE_AFTER_DUE
@@ -63,13 +63,13 @@ async def tell(services: Services, lease: Lease) -> None:
 
 def _params(case: Case, order: Order, fact: str) -> dict[str, object]:
     """Amounts and estimates by the methods that were really used."""
-    _, _, part_no = fact.partition(":")
+    name, _, part_no = fact.partition(":")
     refunds = [
         leg
         for part in case.parts
         if part_no and part.part_no == int(part_no)
         for leg in part.legs
-        if leg.kind is LegKind.REFUND and leg.state is not LegState.RELEASED
+        if leg.kind is LegKind.REFUND and leg.state is not LegState.RELEASED and _is_told_by(name, leg)
     ]
     methods = [p.method for leg in refunds for p in order.payments if p.payment_id == leg.target]
     estimates = [estimate_for(method) for method in dict.fromkeys(methods)]
@@ -80,6 +80,13 @@ def _params(case: Case, order: Order, fact: str) -> dict[str, object]:
         "estimate_zh": ";".join(estimate.zh for estimate in estimates) or estimate_for("").zh,
         "estimate_en": "; ".join(estimate.en for estimate in estimates) or estimate_for("").en,
     }
+
+
+def _is_told_by(name: str, leg: Leg) -> bool:
+    """Cash at the counter and money on its way are told apart; what is done is told together."""
+    if name == CASH_AT_COUNTER:
+        return waits_at_counter(leg)
+    return name == "refund_done" or not waits_at_counter(leg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,7 +105,9 @@ async def _insert(conn: Connection, services: Services, document: Mapping[str, A
     for shipment in document["shipments"]:
         await orders.upsert_shipment(conn, order_id, shipment)
     if document["buyer"]:
-        await privacy.keep_private(conn, services.vault, order_id, document["buyer"], wrapped_key=None)
+        await privacy.keep_private(
+            conn, services.vault, order_id, document["buyer"], wrapped_key=None, merchant_id=document["merchant_id"]
+        )
     row = await orders.read_order(conn, order_id)
     if row is not None:
         await _follow_goods(conn, services, row)
@@ -120,7 +122,14 @@ async def _apply(conn: Connection, services: Services, row: orders.OrderRow, doc
     for shipment in document["shipments"]:
         await orders.upsert_shipment(conn, order_id, shipment)
     if document["buyer"] and await erasures.read_erasure(conn, order_id) is None:
-        await privacy.keep_private(conn, services.vault, order_id, document["buyer"], wrapped_key=row.wrapped_key)
+        await privacy.keep_private(
+            conn,
+            services.vault,
+            order_id,
+            document["buyer"],
+            wrapped_key=row.wrapped_key,
+            merchant_id=document["merchant_id"],
+        )
     await _after_change(conn, services, order_id, is_captured=is_captured)
 
 

@@ -262,6 +262,12 @@ async def _require_room(conn: Connection, principal: Principal, *, besides: str 
         raise Refusal("no_room", held=found[0]["held"])
 
 
+async def has_room(conn: Connection, principal_id: str) -> bool:
+    """Whoever never said how they work has no limit. The agent row is locked by the caller."""
+    found = await queue.read_agents(conn, principal_id)
+    return not found or bool(found[0]["has_room"])
+
+
 async def _visible(conn: Connection, principal: Principal, case_id: str) -> Case:
     case = await cases.read_case(conn, case_id)
     if case is None:

@@ -12,6 +12,7 @@ from typing import Any
 from unwind.domain.case import CaseOutcome, Kind, PartState, Verdict
 from unwind.domain.history import History
 from unwind.domain.legs import LegKind, LegState
+from unwind.domain.merchant_cancel import REASON_WORDS, MerchantReason
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import LegDraft, PartPlan, build_legs, local_prefix
 from unwind.domain.refund_split import RefundShare
@@ -63,7 +64,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a case comes from. `reason` is the stated one; `tags` hold labels and positions, never words."""
+    """Where a case comes from. `reason` is the one that was read; `tags` hold labels and positions, never words."""
 
     channel: str
     actor: str
@@ -71,6 +72,11 @@ class Origin:
     tags: Mapping[str, object]
     policy_version: str
     parent_case_id: str | None = None
+    stated: str = ""
+    """Where it is not `reason`."""
+    fault: str = ""
+    is_scam: bool = False
+    merchant_reason: str = ""
     note: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -154,7 +160,8 @@ def write_down(
                 "event_seq": history.seq,
                 "head": history.head.hex(),
                 "reason": origin.reason,
-                "stated_reason": origin.reason,
+                "stated_reason": origin.stated or origin.reason,
+                "fault": origin.fault,
                 "tags": dict(origin.tags),
                 "verdict": verdict.value,
                 "rule": lead.decision.rule,
@@ -277,6 +284,8 @@ def _screen_event(history: History, lead: Screened, verdict: Verdict, origin: Or
         Verdict.DECLINE: Event.SCREENED_DECLINE,
     }[verdict]
     history.add(event, actor="system:unwind", data={"rule": lead.decision.rule, "policy": origin.policy_version})
+    if origin.is_scam:
+        history.add(Event.SCAM_FLAGGED, actor="system:unwind", data={"kind": "outside_payment"})
 
 
 def _part_row(case_id: str, part_no: int, one: Screened, state: PartState) -> dict[str, Any]:
@@ -336,18 +345,16 @@ def _first_messages(
     is_closed: bool,
 ) -> list[dict[str, Any]]:
     """What the buyer is told first. Everything later is told by `notify.py` when it is true."""
-    if is_closed:
-        fact = "cancelled_unpaid" if origin.channel != "timeout" else "closed_unpaid"
-    elif verdict is Verdict.REVIEW:
-        fact = "in_review" if kind is not Kind.INQUIRY else "inquiry_received"
-    elif verdict is Verdict.DECLINE:
-        fact = "declined"
-    else:
-        return []
     minutes = 0
     if receipt.respond_due_at is not None:
         minutes = (receipt.respond_due_at - now) // timedelta(minutes=1)
+    params: dict[str, object] = {"minutes": minutes}
     channel = buyer_channel(origin.channel)
+    if origin.merchant_reason:
+        zh, en = REASON_WORDS[MerchantReason(origin.merchant_reason)]
+        params |= {"reason_zh": zh, "reason_en": en}
+        channel = channel if is_closed else "sms"
+    facts = [_first_fact(origin, verdict, kind, is_closed=is_closed), "scam_warning" if origin.is_scam else ""]
     return [
         {
             "message_id": f"{case_id}-buyer-{fact}",
@@ -356,11 +363,24 @@ def _first_messages(
             "audience": "buyer",
             "channel": channel,
             "fact": fact,
-            "params": {"minutes": minutes},
+            "params": params,
             "state": "sent" if is_closed else "due",
             "sent_at": now if is_closed else None,
         }
+        for fact in facts
+        if fact
     ]
+
+
+def _first_fact(origin: Origin, verdict: Verdict, kind: Kind, *, is_closed: bool) -> str:
+    """Empty where the first thing to tell comes later."""
+    if origin.merchant_reason:
+        return "merchant_asks" if verdict is Verdict.REVIEW else "merchant_cancelled"
+    if is_closed:
+        return "cancelled_unpaid" if origin.channel != "timeout" else "closed_unpaid"
+    if verdict is Verdict.REVIEW:
+        return "in_review" if kind is not Kind.INQUIRY else "inquiry_received"
+    return "declined" if verdict is Verdict.DECLINE else ""
 
 
 def buyer_channel(channel: str) -> str:

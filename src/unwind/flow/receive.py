@@ -9,18 +9,23 @@ Over HTTP, requests come through `intake.py`, which lets those that arrive toget
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
-from unwind.domain.access import Principal, Scope, authorise
+from unwind.domain import merchant_cancel
+from unwind.domain.access import Principal, Role, Scope, authorise
 from unwind.domain.case import Kind
-from unwind.domain.errors import Refusal
+from unwind.domain.errors import Refusal, require
+from unwind.domain.identity import Level, needs_check
+from unwind.domain.merchant_cancel import MerchantReason
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import complete_wish, free_units
+from unwind.domain.warnings import offers_outside_payment, was_told_to_say
 from unwind.flow import answer
-from unwind.flow.contact import contact_again
+from unwind.flow.contact import contact_again, warn_staff
+from unwind.flow.identity import require_identity
 from unwind.flow.receipt import Origin, Receipt, new_case_id, write_down
 from unwind.flow.screen import Screened, kind_of, screen
 from unwind.flow.services import Services
@@ -29,8 +34,12 @@ from unwind.storage import cases, idempotency, locks, money, privacy
 from unwind.storage.database import Connection
 from unwind.storage.orders import OrderRow
 from unwind.storage.receipts import read_for_request
+from unwind.tagging import Reason
 
 OPERATION = "cancellations"
+CONVERSATIONS = frozenset({"hotline", "chat"})
+ORIGIN_FIELDS = ("external_ref", "store_id", "operator_id", "merchant_reason", "evidence_ref")
+"""What the first event of a case says about where it came from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +53,12 @@ class Request:
     text: str = ""
     external_ref: str = ""
     idempotency_key: str | None = None
+    store_id: str = ""
+    operator_id: str = ""
+    """The counter and who stands behind it; ids only."""
+    merchant_reason: str = ""
+    evidence_ref: str = ""
+    """Why the merchant itself cancels, and where that is shown."""
 
     @property
     def fingerprint(self) -> bytes:
@@ -55,7 +70,15 @@ class Request:
             self.picked,
             self.text,
         ]
+        origin = [self.store_id, self.operator_id, self.merchant_reason, self.evidence_ref]
+        if any(origin):
+            body.append(origin)
         return hashlib.sha256(orjson.dumps(body)).digest()
+
+
+def contact_ref(request: Request) -> str:
+    """The call or conversation a request came in by: one contact, however often it is heard of."""
+    return request.external_ref if request.channel in CONVERSATIONS else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +121,42 @@ class Considered:
 def consider(services: Services, principal: Principal, request: Request, row: OrderRow) -> Considered:
     """Decides in memory. Raises Refusal for what cannot be."""
     order = row.order
-    authorise(principal, Scope.CASES_REQUEST, merchant_id=order.merchant.merchant_id, order_id=order.order_id)
-    read = read_words(order, picked=request.picked, text=request.text, channel=request.channel)
+    right = Scope.CASES_CANCEL_OWN if request.channel == "merchant" else Scope.CASES_REQUEST
+    authorise(principal, right, merchant_id=order.merchant.merchant_id, order_id=order.order_id)
+    _require_origin(request)
+    read = _read(order, request)
     wanted, held_by = _divide(row, request)
     screened = screen(row, wanted, policy=services.policy, words=read.words, channel=request.channel) if wanted else ()
     return Considered(row=row, read=read, held_by=held_by, screened=screened)
+
+
+def _read(order: Order, request: Request) -> Read:
+    """What the words say; and the true reason where the merchant asks, or has put another into the buyer's mouth."""
+    read = read_words(order, picked=request.picked, text=request.text, channel=request.channel)
+    stated = request.picked or read.words.reason
+    if request.channel == merchant_cancel.CHANNEL:
+        is_short = request.merchant_reason == MerchantReason.OUT_OF_STOCK
+        words = replace(read.words, reason=(Reason.OUT_OF_STOCK if is_short else Reason.MERCHANT_ASKED).value)
+    elif request.text and was_told_to_say(request.text):
+        words = replace(read.words, reason=Reason.MERCHANT_ASKED.value)
+    else:
+        return read
+    return replace(read, words=words, stated=stated)
+
+
+def _require_origin(request: Request) -> None:
+    if request.channel == "store":
+        require(bool(request.store_id and request.operator_id), "store_missing")
+    if request.channel == "merchant":
+        require(bool(request.merchant_reason and request.evidence_ref), "merchant_reason_needed")
+
+
+def spoken_by(principal: Principal, request: Request) -> Request:
+    """A buyer who came by a store's link speaks over that counter, whatever the request says."""
+    if principal.store is None:
+        return request
+    counter = principal.store
+    return replace(request, channel="store", store_id=counter.store_id, operator_id=counter.operator_id)
 
 
 async def answer_reading(
@@ -111,6 +165,8 @@ async def answer_reading(
     """From the reading on: the key is ours and unused, the order is locked."""
     key = key_of(principal, request)
     seen = consider(services, principal, request, row)
+    if speaks_for_somebody(principal, request):
+        await require_identity(conn, principal, row.order.order_id)
     if not seen.screened and not seen.held_by:
         return await _existing(conn, key, row)
     joined = await _case_to_join(conn, seen)
@@ -124,13 +180,22 @@ async def answer_reading(
             channel=request.channel,
             text=request.text,
             wrapped_key=row.wrapped_key,
+            ref=contact_ref(request),
         )
         return await _existing(conn, key, row, case_id=joined)
     case_id = new_case_id(row.now)
     note = await _keep_words(conn, services, request, row, case_id=case_id)
     receipt, body = lay_out(services, principal, request, seen, case_id=case_id, note=note)
     await store_receipt(conn, row.order, receipt)
+    if request.text and offers_outside_payment(request.text):
+        await warn_staff(conn, row.order.merchant.merchant_id, case_id)
     return Answer(status=201, body=body)
+
+
+def speaks_for_somebody(principal: Principal, request: Request) -> bool:
+    """An agent asks for a buyer they only hear; a merchant asks for itself, and an administrator's bulk run for nobody."""
+    asks_for_itself = request.channel == "merchant" or (request.channel == "bulk" and principal.role is Role.ADMIN)
+    return not asks_for_itself and needs_check(principal, Level.BASIC)
 
 
 async def _case_to_join(conn: Connection, seen: Considered) -> str | None:
@@ -215,6 +280,15 @@ async def _keep_words(
     return {"words": privacy.commit_to(request.text, key=key)}
 
 
+def _fault(request: Request, reason: str) -> str:
+    """Never counted against the buyer: what the merchant asks for, lacks, or has somebody else ask for."""
+    is_merchants = request.channel == merchant_cancel.CHANNEL or reason in {
+        Reason.OUT_OF_STOCK,
+        Reason.MERCHANT_ASKED,
+    }
+    return merchant_cancel.FAULT if is_merchants else ""
+
+
 def lay_out(
     services: Services,
     principal: Principal,
@@ -225,11 +299,16 @@ def lay_out(
     note: Mapping[str, object],
 ) -> tuple[Receipt, dict[str, Any]]:
     """The new case, ready to be written with its remembered answer; and that answer."""
-    reference: dict[str, object] = {"external_ref": request.external_ref} if request.external_ref else {}
+    told = {name: getattr(request, name) for name in ORIGIN_FIELDS}
+    reference: dict[str, object] = {name: value for name, value in told.items() if value}
     origin = Origin(
         channel=request.channel,
         actor=principal.actor,
         reason=seen.read.words.reason,
+        stated=seen.read.stated,
+        fault=_fault(request, seen.read.words.reason),
+        is_scam=bool(request.text) and offers_outside_payment(request.text),
+        merchant_reason=request.merchant_reason,
         tags=tags_document(seen.read.tags, picked=request.picked),
         policy_version=services.policy.version,
         note={**reference, **note},
@@ -240,6 +319,8 @@ def lay_out(
     )
     body = answer.for_receipt(row.order, receipt, seen.screened, also_open=seen.held_by)
     receipt.document["answers"] = _remembered(key_of(principal, request), 201, body, row)
+    if contact_ref(request):
+        receipt.document["contacts"] = [{"case_id": case_id, "ref": contact_ref(request), "at": row.now}]
     return receipt, body
 
 

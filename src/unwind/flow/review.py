@@ -14,6 +14,7 @@ import psycopg
 from unwind.domain.access import Principal, Scope, authorise
 from unwind.domain.case import CaseOutcome, Kind, Leg, Part, PartState, RefundOn, Way
 from unwind.domain.decisions import (
+    TAKES_BACK,
     Bearer,
     Choice,
     Cost,
@@ -25,6 +26,7 @@ from unwind.domain.decisions import (
 )
 from unwind.domain.errors import require
 from unwind.domain.legs import HAS_LEFT, LegKind, LegState
+from unwind.domain.merchant_cancel import needs_agreement
 from unwind.domain.next_step import ASKED_OF_THE_BUYER
 from unwind.domain.order import LineId
 from unwind.domain.questions import Audience, Question, QuestionState
@@ -33,6 +35,7 @@ from unwind.domain.transitions import Event, State
 from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke, start_round
 from unwind.flow.execute import Lease, Locked, lock_both
+from unwind.flow.identity import require_identity
 from unwind.flow.parts import Carried, carry_out, lay_back
 from unwind.flow.questions import ask
 from unwind.flow.queue import require_hold
@@ -138,6 +141,8 @@ async def decide_within(
     if ruling.choice is Choice.ANSWER:
         await _answer(conn, locked, principal, said)
         return None
+    if ruling.choice in TAKES_BACK and needs_agreement(locked.case.channel, locked.order):
+        require(locked.case.has_buyer_agreed, "buyer_must_agree")
     async with conn.transaction() as savepoint:
         seen = await attempt(conn, locked, principal, ruling)
         require(not seen.needs_consent, "consent_needed", kept_minor=ruling.kept_minor, plan=seen.digest)
@@ -401,27 +406,34 @@ async def withdraw(services: Services, principal: Principal, case_id: str) -> No
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, case_id, token=None)
         authorise(principal, Scope.CASES_REQUEST, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
-        require(locked.case.state in {State.REVIEW, State.WATCHING}, "past_no_return", state=locked.case.state)
-        require(
-            all(part.state is PartState.REVIEW and not _has_effect(part) for part in locked.case.parts),
-            "past_no_return",
-            state=locked.case.state,
-        )
-        for part in locked.case.parts:
-            await lay_back(conn, locked, part)
-            await cases.set_part(conn, case_id, part.part_no, state=PartState.WITHDRAWN)
-        await cases.close_lines(conn, case_id)
-        await record(
-            conn,
-            case_id,
-            Event.WITHDRAWN,
-            at=locked.now,
-            actor=principal.actor,
-            data={},
-            outcome=CaseOutcome.WITHDRAWN,
-            decided_at=locked.now,
-            is_due_now=True,
-        )
+        await require_identity(conn, principal, locked.order.order_id)
+        await withdraw_locked(conn, locked, principal)
+
+
+async def withdraw_locked(conn: Connection, locked: Locked, principal: Principal) -> None:
+    """The same for a case that the caller has locked."""
+    case_id = locked.case.case_id
+    require(locked.case.state in {State.REVIEW, State.WATCHING}, "past_no_return", state=locked.case.state)
+    require(
+        all(part.state is PartState.REVIEW and not _has_effect(part) for part in locked.case.parts),
+        "past_no_return",
+        state=locked.case.state,
+    )
+    for part in locked.case.parts:
+        await lay_back(conn, locked, part)
+        await cases.set_part(conn, case_id, part.part_no, state=PartState.WITHDRAWN)
+    await cases.close_lines(conn, case_id)
+    await record(
+        conn,
+        case_id,
+        Event.WITHDRAWN,
+        at=locked.now,
+        actor=principal.actor,
+        data={},
+        outcome=CaseOutcome.WITHDRAWN,
+        decided_at=locked.now,
+        is_due_now=True,
+    )
 
 
 def _has_effect(part: Part) -> bool:

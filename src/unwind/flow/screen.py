@@ -6,6 +6,8 @@ from datetime import datetime
 
 from unwind.domain.case import Kind, Verdict
 from unwind.domain.guards import guard
+from unwind.domain.merchant_cancel import RULE as BUYER_MUST_AGREE
+from unwind.domain.merchant_cancel import needs_agreement
 from unwind.domain.order import LineId
 from unwind.domain.plan import PartPlan, partition, reprice
 from unwind.policy.engine import Decision, Policy
@@ -25,6 +27,7 @@ GUARD_TEXTS = {
     "policy_incomplete": ("依据不完整,转人工", "The facts are incomplete: a person decides"),
     "automation_shadow": ("影子模式:只判断不执行", "Shadow mode: decided and logged, not carried out"),
     "automation_confirm": ("确认模式:人工点确认后执行", "Confirm mode: carried out after a person confirms"),
+    "buyer_must_agree": ("商家申请取消,须买家同意", "The merchant asks for it: the buyer has to agree"),
     "merchant_halted": ("该商家资金核对异常,暂停自动退款", "Refunds of this merchant are halted after a failed check"),
 }
 
@@ -68,6 +71,8 @@ def _screen_part(
         money_is_consistent=facts.money_is_consistent,
     )
     rule = guarded.rule or _trust(row, guarded.verdict, returned_minor=part.amounts.returned_minor)
+    if not rule and guarded.verdict is Verdict.AUTO and needs_agreement(channel, row.order):
+        rule = BUYER_MUST_AGREE
     if rule:
         zh, en = GUARD_TEXTS[rule]
         decision = replace(decision, verdict=Verdict.REVIEW, rule=rule, explain_zh=zh, explain_en=en)

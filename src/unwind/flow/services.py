@@ -36,6 +36,10 @@ class Pace:
     """So long money and the shop wait for a connection that is down before it is tried all the same, and a person hears of it."""
     task: timedelta = timedelta(hours=24)
     """A task for a warehouse or merchant without a connector."""
+    hand_back: timedelta = timedelta(minutes=10)
+    """Goods that a store has picked are back on its shelf by then, or a person looks."""
+    counter: timedelta = timedelta(days=7)
+    """Cash waits so long at a counter before a person asks about it."""
 
     def after(self, attempts: int) -> timedelta:
         """Doubles from `first_retry`, up to `longest_retry`."""
@@ -81,3 +85,5 @@ class Services:
     sign_in: SignInRules = field(default_factory=SignInRules)
     identity: IdentityProvider | None = None
     """None: there are local accounts only."""
+    tail_days: int = 90
+    """Orders are found by the last digits of a telephone for so long after they were placed."""

@@ -13,6 +13,8 @@ ROUTED = frozenset({Intent.MODIFY_ORDER, Intent.WHERE_IS_MY_ORDER, Intent.WITHDR
 class Read:
     tags: Tags
     words: Words
+    stated: str = ""
+    """The reason as stated, where it is not the one that was read."""
 
 
 def read_words(order: Order, *, picked: str | None, text: str, channel: str) -> Read:

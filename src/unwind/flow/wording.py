@@ -79,6 +79,28 @@ TEXTS = {
         "订单已取消,退款{amount}已提交,{estimate}。",
         "The order is cancelled; {amount} is on its way back: {estimate}.",
     ),
+    "cash_at_counter": (
+        "订单已取消,请到柜台领取现金{amount},凭订单号领取,我们不会要求您转账或另付费用。",
+        "The order is cancelled; please fetch {amount} in cash at the counter with your order number.",
+    ),
+    "merchant_asks": (
+        "商家因{reason}申请取消您的订单,需要您同意。请在订单页选择同意或不同意;不同意则订单继续。请勿在平台外付款。",
+        (
+            "The merchant asks to cancel your order ({reason}) and needs your agreement. Agree or disagree on the order's page; "
+            "if you disagree the order goes on. Do not pay outside the platform."
+        ),
+    ),
+    "merchant_cancelled": (
+        "商家因{reason}取消了您的订单,责任在商家,不计入您的取消记录;已付款项将原路退回。请勿在平台外付款。",
+        (
+            "The merchant has cancelled your order ({reason}). It is the merchant's fault and does not count against you; "
+            "what you have paid returns the way it came. Do not pay outside the platform."
+        ),
+    ),
+    "scam_warning": (
+        "提醒:任何让您在平台外转账、扫码或加好友付款的要求都可能是诈骗,请勿付款,并可随时联系客服核实。",
+        "Beware: whoever asks you to pay outside the platform, by transfer, code or messenger, may be a fraud. Do not pay; ask us.",
+    ),
     "refund_done": ("退款{amount}已完成,{estimate}。", "{amount} has been refunded: {estimate}."),
 }
 
@@ -93,6 +115,25 @@ WAYS = {
 }
 """A decline is no dead end: the buyer's ways on, in the same message."""
 WAYS_ORDER = ("refuse_at_door", "return", "appeal")
+
+CODE_TEXTS = {
+    "agent": (
+        "验证码{code},{minutes}分钟内有效。仅当您正主动联系客服、由客服当面或在线为您核验时告知对方;若非您本人联系,请勿告诉任何人。除此之外我们不会索要验证码或要求转账。",
+        (
+            "Code {code}, valid for {minutes} minutes. Tell it only to the agent you have contacted yourself and are talking to now; "
+            "if you did not contact us, tell nobody. Otherwise nobody will ever ask you for codes or transfers."
+        ),
+    ),
+    "guest": (
+        "验证码{code},{minutes}分钟内有效,请只在您打开的页面中自行输入,不要告诉任何人。我们不会索要验证码或要求转账。",
+        (
+            "Code {code}, valid for {minutes} minutes. Type it only into the page you have opened; tell nobody. "
+            "Nobody will ever ask you for codes or transfers."
+        ),
+    ),
+}
+"""By who asked for the code. They leave at once and are kept nowhere; the digits stand in the message only."""
+
 
 STAFF_TEXTS = {
     "staff_warned": (
@@ -122,6 +163,14 @@ STAFF_TEXTS = {
         "工单 {case} 的处理需要第二人复核,请组长查看。",
         "A decision on case {case} needs a second person; a lead should look.",
     ),
+    "staff_promise_due": (
+        "工单 {case} 对买家的承诺将在 {minutes} 分钟内到期。",
+        "A promise to the buyer of case {case} is due within {minutes} minutes.",
+    ),
+    "staff_promise_broken": (
+        "工单 {case} 对买家的承诺已逾期,请组内跟进、组长关注。",
+        "A promise to the buyer of case {case} is broken; the group should see to it, and the lead.",
+    ),
     "staff_alert": (
         "连接 {connection} 告警:{kind}({code}),请检查。",
         "Connection {connection}: {kind} ({code}); somebody should look.",
@@ -140,6 +189,8 @@ def words_of(params: Mapping[str, Any], *, language: str) -> dict[str, str]:
 
     amount = money("amount_minor")
     estimate = str(params.get("estimate_zh" if is_zh else "estimate_en", ""))
+    if "reason_zh" in params:
+        shown["reason"] = str(params["reason_zh" if is_zh else "reason_en"])
     ways = [way for way in WAYS_ORDER if way in str(params.get("ways", "return appeal")).split()]
     said = (";" if is_zh else "; ").join(WAYS[way][0 if is_zh else 1] for way in ways)
     return {
@@ -158,6 +209,10 @@ def words_of(params: Mapping[str, Any], *, language: str) -> dict[str, str]:
 def _moment(text: str, time_zone: str) -> str:
     """A promised moment in the shop's time zone, to the minute."""
     return datetime.fromisoformat(text).astimezone(ZoneInfo(time_zone)).strftime("%m-%d %H:%M") if text else ""
+
+
+def code_text(purpose: str, digits: str, *, minutes: int, language: str) -> str:
+    return CODE_TEXTS[purpose][1 if language == "en" else 0].format(code=digits, minutes=minutes)
 
 
 def text_of(fact: str, params: Mapping[str, Any], *, language: str) -> str:

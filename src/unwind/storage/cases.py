@@ -20,15 +20,15 @@ WRITES: dict[str, str] = {
     "cases": """
         INSERT INTO cases (case_id, kind, order_id, merchant_id, parent_case_id, aftermath_key, channel, state, event_seq, head, reason,
             stated_reason, tags, verdict, rule, policy_version, facts, priority, outcome, money_minor, opened_at, acked_at,
-            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at)
+            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at, fault)
         SELECT case_id, kind, order_id, merchant_id, parent_case_id, aftermath_key, channel, state, event_seq, decode(head, 'hex'), reason,
             stated_reason, tags, verdict, rule, policy_version, facts, priority, outcome, money_minor, opened_at, acked_at,
-            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at
+            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at, coalesce(fault, '')
         FROM doc, jsonb_to_recordset(d->'cases') AS c(case_id text, kind text, order_id text, merchant_id text,
             parent_case_id text, aftermath_key text, channel text, state text, event_seq integer, head text, reason text, stated_reason text,
             tags jsonb, verdict text, rule text, policy_version text, facts jsonb, priority integer, outcome text,
             money_minor bigint, opened_at timestamptz, acked_at timestamptz, decided_at timestamptz, closed_at timestamptz,
-            respond_warn_at timestamptz, respond_due_at timestamptz, next_check_at timestamptz)
+            respond_warn_at timestamptz, respond_due_at timestamptz, next_check_at timestamptz, fault text)
     """,
     "parts": """
         INSERT INTO case_parts (case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor,
@@ -85,6 +85,10 @@ WRITES: dict[str, str] = {
         FROM doc, jsonb_to_recordset(d->'clocks') AS k(case_id text, is_urgent boolean, respond_from timestamptz,
             respond_half_at timestamptz, respond_again_at timestamptz, resolve_from timestamptz, resolve_half_at timestamptz,
             resolve_again_at timestamptz, resolve_due_at timestamptz, timetable_version integer, strike_at timestamptz)
+    """,
+    "contacts": """
+        INSERT INTO case_contacts (case_id, ref, at)
+        SELECT case_id, ref, at FROM doc, jsonb_to_recordset(d->'contacts') AS t(case_id text, ref text, at timestamptz)
     """,
     "orders": """
         UPDATE orders o SET version = o.version + 1,
@@ -200,6 +204,7 @@ def to_case(row: Mapping[str, Any]) -> Case:
         claimed_by=row["claimed_by"],
         claimed_until=row["claimed_until"],
         is_escalated=row["escalated_at"] is not None,
+        has_buyer_agreed=row["buyer_agreed_at"] is not None,
         clocks=None if row["clocks"] is None else _to_clocks(row["clocks"]),
         barred=frozenset(row["barred"]),
         is_appeal=row["appeal_of"] is not None,
@@ -340,6 +345,16 @@ async def append_events(
         """,
         {**asdict(change), "case_id": case_id},
         prepare=True,
+    )
+
+
+async def set_true_reason(conn: Connection, case_id: str, reason: str) -> None:
+    await conn.execute("UPDATE cases SET true_reason = %s WHERE case_id = %s", (reason, case_id))
+
+
+async def set_agreed(conn: Connection, case_id: str, at: datetime) -> None:
+    await conn.execute(
+        "UPDATE cases SET buyer_agreed_at = coalesce(buyer_agreed_at, %s) WHERE case_id = %s", (at, case_id)
     )
 
 

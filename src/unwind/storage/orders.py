@@ -108,6 +108,7 @@ def to_order_row(row: Mapping[str, Any]) -> OrderRow:
         shipments=tuple(_shipment(s) for s in row["shipments"] or ()),
         benefits=tuple(_benefit(b) for b in row["benefits"] or ()),
         kept_minor=row["kept_minor"],
+        store_id=row["store_id"],
     )
     return OrderRow(
         order=order,
@@ -131,6 +132,7 @@ def _merchant(row: Mapping[str, Any]) -> Merchant:
         automation=row["automation"],
         is_halted=row["halted_at"] is not None,
         hold_timeout_s=row["hold_timeout_s"],
+        may_only_tell=row["may_only_tell"],
     )
 
 
@@ -224,12 +226,12 @@ async def insert_orders(conn: Connection, documents: Sequence[Mapping[str, Any]]
 _INSERTS = (
     """
     INSERT INTO orders (order_id, merchant_id, buyer_ref, currency, placed_at, pay_by, planned_dispatch_at, released_stage,
-        promise, shipping_minor, risk, revision, is_paid)
+        promise, shipping_minor, risk, revision, is_paid, store_id)
     SELECT order_id, merchant_id, buyer_ref, currency, placed_at, pay_by, planned_dispatch_at, released_stage,
-        promise, shipping_minor, risk, revision, is_paid
+        promise, shipping_minor, risk, revision, is_paid, coalesce(store_id, '')
     FROM jsonb_to_recordset(%s) AS o(order_id text, merchant_id text, buyer_ref text, currency text, placed_at timestamptz,
         pay_by timestamptz, planned_dispatch_at timestamptz, released_stage text, promise text, shipping_minor bigint,
-        risk text, revision bigint, is_paid boolean)
+        risk text, revision bigint, is_paid boolean, store_id text)
     """,
     """
     INSERT INTO order_lines (order_id, line_id, sku, location, pool, title, quantity, unit_price_minor, traits,

@@ -23,7 +23,19 @@ async def find_principal(conn: Connection, key: str) -> Principal | None:
         (digest(key),),
         prepare=True,
     )
-    row = await cursor.fetchone()
+    return _principal(await cursor.fetchone())
+
+
+async def read_principal(conn: Connection, principal_id: str) -> Principal | None:
+    """Somebody else than the caller; None for whoever may not come any more."""
+    cursor = await conn.execute(
+        "SELECT principal_id, role, scopes, merchant_id FROM principals WHERE principal_id = %s AND revoked_at IS NULL",
+        (principal_id,),
+    )
+    return _principal(await cursor.fetchone())
+
+
+def _principal(row: Mapping[str, Any] | None) -> Principal | None:
     if row is None:
         return None
     role = Role(row["role"])

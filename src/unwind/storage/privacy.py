@@ -12,18 +12,21 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from unwind.domain.phone import canonical_phone, tail_of
 from unwind.domain.seal import commit_to
 from unwind.storage.database import Connection
 
 __all__ = [
     "Vault",
     "commit_to",
+    "index_person",
     "keep_private",
     "open_file",
     "open_numbered",
     "open_private",
-    "orders_of_person",
+    "open_sealed",
     "seal_file",
+    "tail_kind",
 ]
 
 NONCE_BYTES = 12
@@ -44,12 +47,10 @@ class Vault:
         return _open(self._derived(b"wrap"), wrapped_key, order_id.encode())
 
     def blind(self, kind: str, value: str) -> bytes:
-        """Keyed digest of a normalised phone or name, for exact look-up."""
+        """Keyed digest of a normalised phone, tail or name, for exact look-up. Another kind, another digest."""
         plain = unicodedata.normalize("NFKC", value).strip().casefold()
         if kind == "phone":
-            plain = "".join(ch for ch in plain if ch.isdigit())
-            plain = plain.removeprefix("0086") if len(plain) > 11 else plain  # noqa: PLR2004 - national number length
-            plain = plain.removeprefix("86") if len(plain) > 11 else plain  # noqa: PLR2004
+            plain = canonical_phone(value)
         return hmac.new(self._derived(b"blind"), f"{kind}\n{plain}".encode(), hashlib.sha256).digest()
 
     def seal(self, context: str, plain: bytes) -> bytes:
@@ -70,6 +71,10 @@ class Vault:
     @property
     def token_key(self) -> bytes:
         return self._derived(b"token")
+
+    def code_digest(self, code_id: str, order_id: str, code: str) -> bytes:
+        """Of a one-time code: good for this code row and this order only."""
+        return hmac.new(self._derived(b"code"), f"{code_id}\n{order_id}\n{code}".encode(), hashlib.sha256).digest()
 
     def _derived(self, purpose: bytes) -> bytes:
         return hmac.new(self.master_key, purpose, hashlib.sha256).digest()
@@ -92,10 +97,11 @@ async def keep_private(
     *,
     wrapped_key: bytes | None,
     case_id: str | None = None,
+    merchant_id: str | None = None,
 ) -> bytes:
     """Encrypts and stores; phones and names also get a blind index entry. Returns the order's key, for commitments.
 
-    `wrapped_key` is the order's, as read under its lock; None makes and stores a new one.
+    `wrapped_key` is the order's, as read under its lock; None makes and stores a new one. `merchant_id`: with the buyer's own data.
     """
     key = await _key_of(conn, vault, order_id, wrapped_key)
     for field, text in fields.items():
@@ -104,11 +110,8 @@ async def keep_private(
             "INSERT INTO private_data (order_id, case_id, field, ciphertext) VALUES (%s, %s, %s, %s)",
             (order_id, case_id, field, sealed),
         )
-        if field in {"phone", "name"}:
-            await conn.execute(
-                "INSERT INTO blind_index (kind, digest, order_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-                (field, vault.blind(field, text), order_id),
-            )
+    if merchant_id is not None:
+        await index_person(conn, vault, order_id, fields, merchant_id=merchant_id)
     return key
 
 
@@ -119,6 +122,36 @@ async def _key_of(conn: Connection, vault: Vault, order_id: str, wrapped_key: by
     key, wrapped_key = vault.new_order_key(order_id)
     await conn.execute("INSERT INTO order_keys (order_id, wrapped_key) VALUES (%s, %s)", (order_id, wrapped_key))
     return key
+
+
+def tail_kind(merchant_id: str) -> str:
+    """Tails are short, so one is found within one merchant only; its digest says nothing about another's."""
+    return f"tail:{merchant_id}"
+
+
+async def index_person(
+    conn: Connection, vault: Vault, order_id: str, fields: Mapping[str, str], *, merchant_id: str
+) -> None:
+    """By the newest phone and name of the buyer: whoever had the number before finds nothing any more."""
+    entries = [(kind, vault.blind(kind, fields[kind])) for kind in ("phone", "name") if fields.get(kind)]
+    tail = tail_of(fields.get("phone", ""))
+    if tail:
+        entries.append((tail_kind(merchant_id), vault.blind(tail_kind(merchant_id), tail)))
+    for kind, digest in entries:
+        await conn.execute(
+            """
+            WITH gone AS (DELETE FROM blind_index WHERE order_id = %(order)s AND kind = %(kind)s AND digest <> %(digest)s)
+            INSERT INTO blind_index (kind, digest, order_id, at)
+            SELECT %(kind)s, %(digest)s, order_id, placed_at FROM orders WHERE order_id = %(order)s
+            ON CONFLICT (kind, digest, order_id) DO UPDATE SET at = excluded.at
+            """,
+            {"order": order_id, "kind": kind, "digest": digest},
+        )
+
+
+def open_sealed(vault: Vault, order_id: str, field: str, *, sealed: bytes, wrapped_key: bytes) -> str:
+    """What a query brought along still sealed."""
+    return _open(vault.unwrap(order_id, wrapped_key), sealed, f"{order_id}\n{field}".encode()).decode()
 
 
 async def open_private(
@@ -172,15 +205,6 @@ async def open_numbered(conn: Connection, vault: Vault, order_id: str, field: st
     }
 
 
-async def orders_of_person(conn: Connection, vault: Vault, *, kind: str, value: str, orders_max: int) -> list[str]:
-    """Orders by full phone or exact name."""
-    cursor = await conn.execute(
-        "SELECT order_id FROM blind_index WHERE kind = %s AND digest = %s ORDER BY order_id LIMIT %s",
-        (kind, vault.blind(kind, value), orders_max),
-    )
-    return [row["order_id"] for row in await cursor.fetchall()]
-
-
 async def seal_file(
     conn: Connection, vault: Vault, order_id: str, name: str, content: bytes, *, wrapped_key: bytes | None
 ) -> bytes:
@@ -204,3 +228,8 @@ async def open_file(conn: Connection, vault: Vault, order_id: str, name: str, se
         if row is None
         else _open(vault.unwrap(order_id, row["wrapped_key"]), sealed, f"{order_id}\n{name}".encode())
     )
+
+
+async def drop_stale_index(conn: Connection, order_id: str) -> None:
+    """What an earlier version wrote for this order and the newest values no longer say."""
+    await conn.execute("DELETE FROM blind_index WHERE order_id = %s AND at IS NULL", (order_id,))

@@ -40,7 +40,8 @@ async def cases_in_review(conn: Connection, *, merchant_id: str | None, cases_ma
             tags->>'urgency' AS urgency, k.is_urgent, k.resolve_due_at,
             CASE WHEN claimed_until > unwind_now() THEN claimed_by END AS claimed_by,
             CASE WHEN claimed_until > unwind_now() THEN claimed_until END AS claimed_until,
-            (SELECT until_at FROM case_pauses w WHERE w.case_id = c.case_id AND w.ended_at IS NULL) AS asked_until
+            (SELECT until_at FROM case_pauses w WHERE w.case_id = c.case_id AND w.ended_at IS NULL) AS asked_until,
+            (SELECT min(p.due_at) FROM promises p WHERE p.case_id = c.case_id AND p.state IN ('open', 'broken')) AS promise_due_at
         FROM cases c LEFT JOIN case_clocks k USING (case_id)
         WHERE state = 'review' AND (%(m)s::text IS NULL OR merchant_id = %(m)s)
         ORDER BY {URGENCY} LIMIT %(n)s

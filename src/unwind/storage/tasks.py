@@ -63,16 +63,18 @@ async def withdraw_task_of(conn: Connection, case_id: str, leg_no: int) -> None:
     )
 
 
-async def list_tasks(conn: Connection, *, merchant_id: str | None, tasks_max: int) -> list[dict[str, Any]]:
+async def list_tasks(
+    conn: Connection, *, merchant_id: str | None, tasks_max: int, audience: str | None = None
+) -> list[dict[str, Any]]:
     """Open tasks, most urgent first."""
     cursor = await conn.execute(
         """
         SELECT t.task_id, t.case_id, t.audience, t.state, t.opened_at, t.due_at, g.kind, g.target, g.amount_minor,
-            c.order_id, c.merchant_id, c.priority
+            (SELECT o.store_id FROM orders o WHERE o.order_id = c.order_id) AS store_id, c.order_id, c.merchant_id, c.priority
         FROM tasks t JOIN cases c USING (case_id) JOIN legs g USING (case_id, leg_no)
-        WHERE t.state = 'open' AND (%(m)s::text IS NULL OR c.merchant_id = %(m)s)
+        WHERE t.state = 'open' AND (%(m)s::text IS NULL OR c.merchant_id = %(m)s) AND (%(a)s::text IS NULL OR t.audience = %(a)s)
         ORDER BY t.due_at LIMIT %(n)s
         """,
-        {"m": merchant_id, "n": tasks_max},
+        {"m": merchant_id, "n": tasks_max, "a": audience},
     )
     return await cursor.fetchall()

@@ -6,11 +6,11 @@ import hashlib
 import hmac
 import json
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from unwind.domain.access import SCOPES_OF, Principal, Role, may
+from unwind.domain.access import SCOPES_OF, Principal, Role, StoreEntry, may
 from unwind.domain.errors import Refusal
 from unwind.flow.services import Services
 from unwind.flow.sign_in import SESSION_PREFIX, find_session
@@ -22,6 +22,7 @@ KEY_CACHE_S = 15.0
 DEMO_PREFIX = "uk_demo_"
 """Published keys; refused by every process that does not run the demo, whatever the database says."""
 TOKEN_PREFIX = "ub_"  # noqa: S105 - a prefix, not a secret
+LINK_PREFIX = "us_"
 
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -35,17 +36,18 @@ async def services_of(request: Request) -> Services:
     return services
 
 
-def mint_buyer_token(key: bytes, *, order_id: str, expires_at: int) -> str:
-    """`expires_at`: Unix seconds. The shop asks for it on behalf of a signed-in buyer."""
-    payload = base64.urlsafe_b64encode(json.dumps([order_id, expires_at]).encode()).decode().rstrip("=")
+def mint_buyer_token(key: bytes, *, order_id: str, expires_at: int, store: StoreEntry | None = None) -> str:
+    """`expires_at`: Unix seconds. The shop asks for it on behalf of a signed-in buyer; `store`: for one who stands at a counter."""
+    claims = [] if store is None else [store.store_id, store.operator_id]
+    payload = _packed([order_id, expires_at, *claims])
     return f"{TOKEN_PREFIX}{payload}.{_signature(key, payload)}"
 
 
 def read_buyer_token(key: bytes, token: str, *, now: float) -> Principal:
     payload, _, signature = token.removeprefix(TOKEN_PREFIX).partition(".")
-    if not hmac.compare_digest(signature, _signature(key, payload)):
+    if not _is_signed(signature, _signature(key, payload)):
         raise Refusal("unauthorised")
-    order_id, expires_at = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    order_id, expires_at, *claims = _unpacked(payload)
     if expires_at < now:
         raise Refusal("token_expired")
     return Principal(
@@ -54,7 +56,39 @@ def read_buyer_token(key: bytes, token: str, *, now: float) -> Principal:
         scopes=SCOPES_OF[Role.BUYER],
         merchant_id=None,
         order_id=order_id,
+        store=StoreEntry(store_id=claims[0], operator_id=claims[1]) if claims else None,
     )
+
+
+def mint_store_link(key: bytes, *, order_id: str, store: StoreEntry, expires_at: int) -> str:
+    """What a receipt shows. Signed with its prefix, so that it is no token and no token is a link."""
+    signed = f"{LINK_PREFIX}{_packed([order_id, expires_at, store.store_id, store.operator_id])}"
+    return f"{signed}.{_signature(key, signed)}"
+
+
+def read_store_link(key: bytes, link: str, *, now: float) -> tuple[str, StoreEntry]:
+    """(order, counter)."""
+    signed, _, signature = link.partition(".")
+    if not signed.startswith(LINK_PREFIX) or not _is_signed(signature, _signature(key, signed)):
+        raise Refusal("unauthorised")
+    order_id, expires_at, store_id, operator_id = _unpacked(signed.removeprefix(LINK_PREFIX))
+    if expires_at < now:
+        raise Refusal("token_expired")
+    return order_id, StoreEntry(store_id=store_id, operator_id=operator_id)
+
+
+def _packed(values: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+def _unpacked(payload: str) -> list[Any]:
+    values: list[Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return values
+
+
+def _is_signed(given: str, expected: str) -> bool:
+    """As bytes: what was given may hold any character."""
+    return hmac.compare_digest(given.encode(), expected.encode())
 
 
 def _signature(key: bytes, payload: str) -> str:

@@ -13,13 +13,13 @@ from unwind.domain.access import Scope, authorise
 from unwind.domain.errors import Refusal, require
 from unwind.domain.order import LineId
 from unwind.domain.questions import Audience, QuestionState
-from unwind.flow import answer, answers, appeal, attachments, erasure, preview, review
+from unwind.flow import agreement, answer, answers, appeal, attachments, erasure, preview, review
 from unwind.flow.intake import Intake
-from unwind.flow.receive import Request
+from unwind.flow.receive import Request, spoken_by
 from unwind.storage import cases, messages, money, orders, questions
 from unwind.web.access import Caller, Wired, who
 from unwind.web.responses import ERRORS, json_response
-from unwind.web.schemas.cancellations import AppealIn, CancellationIn, CancellationOut
+from unwind.web.schemas.cancellations import AgreementIn, AppealIn, CancellationIn, CancellationOut
 from unwind.web.schemas.desk import AnswerIn
 
 router = APIRouter(prefix="/api/v1", tags=["cancellations"])
@@ -65,18 +65,20 @@ async def ask_to_cancel(request: HttpRequest) -> Response:
     key = request.headers.get("idempotency-key")
     require(key is None or 0 < len(key) <= KEY_LENGTH_MAX, "invalid")
     require(body.lines is None or bool(body.lines), "invalid")
-    given = await intake.receive(
-        caller,
-        Request(
-            order_id=body.order_id,
-            channel=body.channel,
-            wish=None if body.lines is None else {LineId(k): v for k, v in body.lines.items()},
-            picked=body.reason.value if body.reason else None,
-            text=body.text.strip(),
-            external_ref=body.external_ref,
-            idempotency_key=key,
-        ),
+    asked = Request(
+        order_id=body.order_id,
+        channel=body.channel,
+        wish=None if body.lines is None else {LineId(k): v for k, v in body.lines.items()},
+        picked=body.reason.value if body.reason else None,
+        text=body.text.strip(),
+        external_ref=body.external_ref,
+        idempotency_key=key,
+        store_id=body.store_id,
+        operator_id=body.operator_id,
+        merchant_reason=body.merchant_reason or "",
+        evidence_ref=body.evidence_ref,
     )
+    given = await intake.receive(caller, spoken_by(caller, asked))
     headers = {"Idempotent-Replayed": "true"} if given.is_replay else {}
     return json_response(given.body, status=given.status, headers=headers)
 
@@ -182,6 +184,13 @@ async def withdraw_case(services: Wired, caller: Caller, case_id: str) -> Respon
 async def be_forgotten(services: Wired, caller: Caller, order_id: str) -> Response:
     """Restricted at once; unreadable for ever on `erase_at`. A repeated request gets the same answer."""
     return json_response(await erasure.ask_erasure(services, caller, order_id))
+
+
+@router.post("/cancellations/{case_id}/agreement", responses=ERRORS)
+async def answer_merchant(services: Wired, caller: Caller, case_id: str, body: AgreementIn) -> Response:
+    """The buyer's word on a cancellation that the merchant asked for: it is carried out, or the order goes on."""
+    await agreement.answer_merchant(services, caller, case_id, agrees=body.agrees)
+    return await look_at_case(services, caller, case_id)
 
 
 @router.get("/orders/{order_id}/cancellability", responses=ERRORS)

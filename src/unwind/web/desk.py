@@ -1,6 +1,6 @@
 """For agents and leads: what waits, everything about one case, the decision; and the tasks of warehouses and merchants."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -20,6 +20,7 @@ from unwind.web.responses import ERRORS, json_response
 from unwind.web.schemas.desk import BuyerQuestionIn, DecisionIn, OtherAccountIn, SettleDifferenceIn, TaskResultIn
 
 router = APIRouter(prefix="/api/v1/desk", tags=["desk"])
+Audience = Literal["warehouse", "carrier", "finance", "merchant", "store"]
 PageSize = Annotated[int, Query(ge=1, le=200)]
 
 
@@ -117,11 +118,15 @@ async def settle_bill_difference(
 
 
 @router.get("/tasks", responses=ERRORS)
-async def list_tasks(services: Wired, caller: Caller, limit: PageSize = 50) -> Response:
+async def list_tasks(
+    services: Wired, caller: Caller, limit: PageSize = 50, audience: Audience | None = None
+) -> Response:
     """Legs without a connector that wait for a person's hands, most urgent first."""
     authorise(caller, Scope.TASKS_READ)
     async with services.database.connection() as conn:
-        return json_response({"tasks": await tasks.list_tasks(conn, merchant_id=caller.merchant_id, tasks_max=limit)})
+        return json_response(
+            {"tasks": await tasks.list_tasks(conn, merchant_id=caller.merchant_id, tasks_max=limit, audience=audience)}
+        )
 
 
 @router.post("/tasks/{task_id}/result", responses=ERRORS)

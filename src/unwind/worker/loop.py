@@ -6,6 +6,7 @@ Any number of these run side by side: what one has leased the others do not see.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -16,14 +17,16 @@ from unwind.doctor import halt_broken_merchants
 from unwind.domain.sign_in import ATTEMPT_WINDOW, OIDC_ROUND_TRIP
 from unwind.flow.archive import anchor_archived
 from unwind.flow.erasure import erase_due
+from unwind.flow.lookup import index_people
 from unwind.flow.notify import tell_alerts
+from unwind.flow.promises import strike_promises
 from unwind.flow.queue import push_cases, release_expired
 from unwind.flow.run import work_once
 from unwind.flow.services import Services
 from unwind.flow.strike import follow_timetable, strike_due, strike_questions
 from unwind.flow.timeout import close_unpaid
 from unwind.flow.timetable import warn_of_missing_holidays
-from unwind.storage import connections, door, idempotency
+from unwind.storage import attempts, connections, door, idempotency, identity
 from unwind.worker.bills import take_waiting_bills
 
 POLL_S = 0.25
@@ -35,6 +38,8 @@ CHECKUP_S = 300.0
 CALENDAR_S = 3600.0
 KEYS_KEPT_DAYS = 7
 KEYS_PER_ROUND = 1000
+ATTEMPTS_KEPT = timedelta(days=1)
+CODES_KEPT = timedelta(days=1)
 
 log = structlog.get_logger()
 
@@ -45,6 +50,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
         _repeat("cases", POLL_S, stop, lambda: _cases(services)),
         _repeat("clocks", POLL_S, stop, lambda: strike_due(services)),
         _repeat("questions", QUEUE_S, stop, lambda: strike_questions(services)),
+        _repeat("promises", POLL_S, stop, lambda: strike_promises(services)),
         _repeat("claims", QUEUE_S, stop, lambda: release_expired(services)),
         _repeat("push", QUEUE_S, stop, lambda: push_cases(services)),
         _repeat("timetable", TIMETABLE_S, stop, lambda: follow_timetable(services)),
@@ -75,6 +81,9 @@ async def _housekeeping(services: Services) -> bool:
         await idempotency.forget_old_keys(conn, days=KEYS_KEPT_DAYS, keys_max=KEYS_PER_ROUND)
         await connections.forget_old_minutes(conn)
         await door.forget_old(conn, window=ATTEMPT_WINDOW, life=OIDC_ROUND_TRIP)
+        await attempts.forget_attempts(conn, after=ATTEMPTS_KEPT, rows_max=KEYS_PER_ROUND)
+        await identity.forget_codes(conn, after=CODES_KEPT, rows_max=KEYS_PER_ROUND)
+    await index_people(services)
     is_busy = await erase_due(services)
     return await anchor_archived(services) > 0 or is_busy
 

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from unwind.domain.merchant_cancel import MerchantReason
 from unwind.tagging import Reason
-from unwind.web.schemas.fields import Id, Strict, Units
+from unwind.web.schemas.fields import Id, Ref, Strict, Units
 
 
 class CancellationIn(Strict):
@@ -15,7 +16,15 @@ class CancellationIn(Strict):
     lines: dict[Id, Units] | None = Field(default=None, description="units by line; null: everything left")
     reason: Reason | None = Field(default=None, description="the option picked, if any")
     text: Annotated[str, Field(max_length=2000)] = Field(default="", description="the buyer's words, any language")
-    external_ref: Annotated[str, Field(max_length=100, pattern=r"^[0-9A-Za-z_.:\-]*$")] = ""
+    external_ref: Ref = Field(default="", description="hotline, chat: the call or conversation, counted as one contact")
+    store_id: Ref = Field(default="", description="channel `store`: the counter")
+    operator_id: Ref = Field(default="", description="channel `store`: who stands behind it")
+    merchant_reason: MerchantReason | None = Field(default=None, description="channel `merchant`: why it cancels")
+    evidence_ref: Ref = Field(default="", description="channel `merchant`: where that is shown")
+
+
+class AgreementIn(Strict):
+    agrees: Annotated[bool, Field(strict=True)]
 
 
 class AppealIn(Strict):

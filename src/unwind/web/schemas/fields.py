@@ -9,6 +9,7 @@ MINOR_MAX = 10**12
 Minor = Annotated[int, Field(ge=0, le=MINOR_MAX, strict=True, description="integer minor units (fen, pence)")]
 Units = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
+Ref = Annotated[str, Field(max_length=100, pattern=r"^[0-9A-Za-z_.:\-]*$")]
 Short = Annotated[str, Field(max_length=200)]
 
 

@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, Field
 
 from unwind.domain.order import Dependence, Funder, Presale, Promise, ReturnsAs, VirtualState
 from unwind.domain.stage import Stage
-from unwind.web.schemas.fields import Currency, Id, Minor, Short, Strict, Units
+from unwind.web.schemas.fields import Currency, Id, Minor, Ref, Short, Strict, Units
 
 ShipmentStage = Annotated[Stage, Field(description="as the shop reports it; on the road only counts once picked up")]
 
@@ -84,6 +84,13 @@ class BuyerIn(Strict):
     language: Literal["zh", "en"] | None = None
 
 
+class RecipientIn(Strict):
+    """Who receives the goods where it is somebody else, as with a gift. Kept for the parcel; never looked up by, never told anything."""
+
+    name: Short | None = None
+    phone: Annotated[str, Field(max_length=32)] | None = None
+
+
 class OrderIn(Strict):
     revision: Annotated[int, Field(ge=0, strict=True, description="an older or equal one is ignored")]
     merchant_id: Id
@@ -96,19 +103,26 @@ class OrderIn(Strict):
     promise: Promise = Promise.NONE
     shipping_minor: Minor = 0
     risk: Literal["none", "suspected", "unknown"] = "unknown"
+    store_id: Ref = Field(
+        default="", description="the store that picks the goods; empty: a warehouse. Fixed with the first revision"
+    )
     lines: Annotated[list[LineIn], Field(min_length=1, max_length=500)]
     discounts: Annotated[list[DiscountIn], Field(max_length=100)] = Field(default=[])
     payments: Annotated[list[PaymentIn], Field(max_length=50)] = Field(default=[])
     shipments: Annotated[list[ShipmentIn], Field(max_length=100)] = Field(default=[])
     benefits: Annotated[list[BenefitIn], Field(max_length=100)] = Field(default=[])
     buyer: BuyerIn = BuyerIn()
+    recipient: RecipientIn = RecipientIn()
 
     def document(self, order_id: str) -> dict[str, Any]:
         """As the order book takes it: instants as instants, everything spelled out."""
         return {
-            **self.model_dump(exclude={"buyer"}),
+            **self.model_dump(exclude={"buyer", "recipient"}),
             "order_id": order_id,
-            "buyer": self.buyer.model_dump(exclude_none=True),
+            "buyer": {
+                **self.buyer.model_dump(exclude_none=True),
+                **{f"recipient_{name}": text for name, text in self.recipient.model_dump(exclude_none=True).items()},
+            },
         }
 
 
@@ -154,5 +168,8 @@ class MerchantIn(Strict):
     hold_timeout_s: Annotated[int, Field(gt=0, le=86400)] = 120
     agent_limit_minor: Minor = Field(default=500_000, description="above it a decision needs a second person")
     goodwill_limit_minor: Minor = Field(default=5_000, description="what one person may give beside a refund")
+    may_only_tell: bool = Field(
+        default=False, description="its published terms let it cancel paid orders; else the buyer has to agree"
+    )
     quiet_from: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 1320
     quiet_to: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 480
