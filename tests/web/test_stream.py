@@ -206,6 +206,7 @@ async def test_who_has_been_signed_out_does_not_listen_on(world: World, monkeypa
         return next(still_in)
 
     hints = world.inwards.app.state.hints
-    heard = [event async for event in stream._events(hints, None, is_still_in)]
+    async with asyncio.timeout(10):
+        heard = [event async for event in stream._events(hints, None, is_still_in)]
     assert heard[0].startswith("retry")
     assert hints.listeners == 0

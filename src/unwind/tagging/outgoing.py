@@ -125,7 +125,8 @@ def _plain(text: str) -> _Plain:
     for index, character in enumerate(text):
         for part in unicodedata.normalize("NFKC", TO_SIMPLIFIED.get(character, character)).casefold():
             if part.isalnum() or part in _KEPT:
-                kept.append(_EVADED.get(part, part))
+                is_oneself = part == "己" and kept[-1:] in (["自"], ["知"])
+                kept.append(part if is_oneself else _EVADED.get(part, part))
                 places.append(index)
             elif part in _CLAUSE_ENDS or part == "…":
                 breaks.add(len(kept))
@@ -150,8 +151,10 @@ _NOT_YET: Final = re.compile(
     "|tobe|canbe|cannotbe|isnot|getting|get)(?:您的|全部|完全|收到|能|会|正式|真正|系统|显示|it|is|your|the|been|has)*$"
 )
 _LATER: Final = re.compile(
-    "^(?:了)?(?:吗|么|后|之后|以后|时|的时候|之前|前|的话|与否|没有|没|时间|需要|需|通常|一般|预计|大约|约|会|将|要|的进度|进度|提醒|通知|说明)"
+    "^(?:了)?(?:吗|么|后|之后|以后|时|的时候|之前|前|的话|与否|没有?(?!问题|错|事|关系)|率|提醒|通知|说明|的?进度|(?:会|将)(?:有|发|通知|提醒|收到|告诉|短信|第一))"
 )
+_TAKES: Final = re.compile("^(?:时间|需要|需|通常|一般|预计|大约|约|要|会|将)")
+"""How long it takes until then; not after "已", which says that it is so."""
 _BACK: Final = 14
 
 
@@ -165,6 +168,8 @@ _OTHER_PLACE: Final = re.compile("^(?:到)?(?:仓库|仓|商家|卖家|发货|�
 def _is_no_claim(plain: _Plain, start: int, end: int) -> bool:
     after, before = plain.after(end, 4), plain.before(start, _BACK)
     if plain.is_asked(end) or _LATER.search(after) or _NOT_YET.search(before):
+        return True
+    if "已" not in plain.text[start:end] and _TAKES.search(after):
         return True
     is_of_goods = _OTHER_THING.search(before) is not None or _OTHER_PLACE.search(after) is not None
     return is_of_goods and plain.text[start:end].startswith("已") and "款" not in plain.text[start:end]
