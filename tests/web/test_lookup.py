@@ -149,6 +149,16 @@ async def test_orders_of_the_version_before_are_indexed_by_and_by(world: World) 
     assert left["n"] == 3
 
 
+async def test_what_cannot_be_opened_any_more_keeps_nobody_waiting(world: World) -> None:
+    lost, kept = await world.order(), await world.order()
+    await world.sql("UPDATE order_keys SET wrapped_key = %s WHERE order_id = %s", b"x" * 60, lost)
+    await world.sql("UPDATE blind_index SET at = NULL")
+    while await index_people(world.services):
+        pass
+    rows = await world.sql("SELECT DISTINCT order_id FROM blind_index")
+    assert [row["order_id"] for row in rows] == [kept]
+
+
 @pytest.mark.parametrize(
     ("text", "ways"),
     [

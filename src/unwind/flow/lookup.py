@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+import structlog
+
 from unwind.domain.access import Principal, Scope, authorise
 from unwind.domain.errors import Refusal, require
 from unwind.domain.phone import TAIL_DIGITS, parse_phone
@@ -25,6 +27,8 @@ HITS_MAX = 20
 PER = timedelta(minutes=10)
 CASE_NUMBER = re.compile(r"UW\d{6}-[0-9A-Z]{10}", re.IGNORECASE)
 PLAIN_NUMBER = re.compile(r"[0-9A-Za-z_.:\-]{1,64}")
+
+log = structlog.get_logger()
 
 
 class By(StrEnum):
@@ -167,14 +171,23 @@ async def _land(services: Services, principal: Principal, found: Found, *, chann
 
 async def index_people(services: Services, *, orders_max: int = 64) -> bool:
     """Orders that came before there were tails are indexed anew, a few at a time. True when there may be more."""
-    async with services.database.transaction() as conn:
+    async with services.database.connection() as conn:
         behind = await lookup.orders_behind(conn, orders_max=orders_max)
-        for order in behind:
-            order_id = order["order_id"]
-            opened = {
-                field: await privacy.open_private(conn, services.vault, order_id, field) for field in ("phone", "name")
-            }
-            fields = {field: text for field, text in opened.items() if text}
-            await privacy.index_person(conn, services.vault, order_id, fields, merchant_id=order["merchant_id"])
-            await privacy.drop_stale_index(conn, order_id)
+    for order in behind:
+        await _index_order(services, order["order_id"], order["merchant_id"])
     return bool(behind)
+
+
+async def _index_order(services: Services, order_id: str, merchant_id: str) -> None:
+    """What cannot be opened any more cannot be looked up either; it must not keep the others waiting."""
+    async with services.database.transaction() as conn:
+        fields: dict[str, str] = {}
+        try:
+            for field in ("phone", "name"):
+                text = await privacy.open_private(conn, services.vault, order_id, field)
+                if text:
+                    fields[field] = text
+        except privacy.Unreadable:
+            log.warning("person_unreadable", order_id=order_id)
+        await privacy.index_person(conn, services.vault, order_id, fields, merchant_id=merchant_id)
+        await privacy.drop_stale_index(conn, order_id)

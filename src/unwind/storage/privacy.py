@@ -10,15 +10,29 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from unwind.domain.phone import canonical_phone, tail_of
 from unwind.domain.seal import commit_to
 from unwind.storage.database import Connection
 
-__all__ = ["Vault", "commit_to", "index_person", "keep_private", "open_private", "open_sealed", "tail_kind"]
+__all__ = [
+    "Unreadable",
+    "Vault",
+    "commit_to",
+    "index_person",
+    "keep_private",
+    "open_private",
+    "open_sealed",
+    "tail_kind",
+]
 
 NONCE_BYTES = 12
+
+
+class Unreadable(Exception):
+    """Sealed with another key than this process holds, or changed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +78,10 @@ def _seal(key: bytes, plain: bytes, context: bytes) -> bytes:
 
 
 def _open(key: bytes, sealed: bytes, context: bytes) -> bytes:
-    return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
+    try:
+        return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
+    except InvalidTag:
+        raise Unreadable from None
 
 
 async def keep_private(

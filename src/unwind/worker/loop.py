@@ -54,6 +54,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
         _repeat("unpaid", POLL_S, stop, lambda: _unpaid(services)),
         _repeat("health", HEALTH_S, stop, lambda: _health(services)),
         _repeat("bills", HOUSEKEEPING_S, stop, lambda: take_waiting_bills(services, bills)),
+        _repeat("people", HOUSEKEEPING_S, stop, lambda: index_people(services)),
         _repeat("housekeeping", HOUSEKEEPING_S, stop, lambda: _housekeeping(services)),
         _repeat("calendar", CALENDAR_S, stop, lambda: warn_of_missing_holidays(services.database)),
         _repeat("checkup", CHECKUP_S, stop, lambda: halt_broken_merchants(services)),
@@ -79,7 +80,6 @@ async def _housekeeping(services: Services) -> bool:
         await connections.forget_old_minutes(conn)
         await attempts.forget_attempts(conn, after=ATTEMPTS_KEPT, rows_max=KEYS_PER_ROUND)
         await identity.forget_codes(conn, after=CODES_KEPT, rows_max=KEYS_PER_ROUND)
-    await index_people(services)
     return await anchor_archived(services) > 0
 
 
