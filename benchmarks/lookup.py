@@ -128,11 +128,12 @@ async def measure(url: str, vault: Vault, *, orders: int, times: int) -> None:
             By.WAYBILL: lambda n: f"SF{n}",
             By.PHONE: lambda n: phone_of(n, orders),
             By.NAME: lambda n: f"买家{n}",
+            By.ORDER_TAIL: lambda n: f"K{n}"[-6:].rjust(6, "0"),
             By.TAIL: lambda n: phone_of(n, orders)[-4:],
         }
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://bench") as client:
-            print(f"{'kind':>8} {'p50':>8} {'p95':>8} {'p99':>8} {'worst':>8}  ms   hits", flush=True)
+            print(f"{'kind':>10} {'p50':>8} {'p95':>8} {'p99':>8} {'worst':>8}  ms   hits", flush=True)
             for by, value_of in kinds.items():
                 await _measure_kind(client, by, value_of, orders=orders, times=times)
 
@@ -154,7 +155,7 @@ async def _measure_kind(
     cuts = statistics.quantiles(found, n=100)
     verdict = "" if cuts[98] < AIM_MS else f"  above {AIM_MS} ms"
     print(
-        f"{by.value:>8} {cuts[49]:8.2f} {cuts[94]:8.2f} {cuts[98]:8.2f} {max(found):8.2f}      {hits / times:5.1f}{verdict}",
+        f"{by.value:>10} {cuts[49]:8.2f} {cuts[94]:8.2f} {cuts[98]:8.2f} {max(found):8.2f}      {hits / times:5.1f}{verdict}",
         flush=True,
     )
 

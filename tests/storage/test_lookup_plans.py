@@ -38,6 +38,10 @@ def statements(world: World) -> dict[str, tuple[str, dict[str, Any]]]:
             lookup.BY_TAIL,
             {"kind": kind, "digest": vault.blind(kind, "0042"), "since": now - timedelta(days=90), "limit": 20},
         ),
+        "order tail": (
+            lookup.BY_ORDER_TAIL,
+            {"merchant": "bench", "value": "K10042", "since": now - timedelta(days=90), "limit": 20},
+        ),
         "hits": (lookup.READ_HITS, {"ids": [f"K{n}" for n in range(20)], "merchant": None, "now": now}),
     }
 

@@ -73,6 +73,19 @@ async def test_a_tail_is_looked_up_within_one_merchant_and_its_recent_orders(wor
     assert foreign.status_code == 404
 
 
+async def test_an_order_number_is_found_by_its_end_within_one_merchant(world: World) -> None:
+    await world.put_merchant("other")
+    mine = await world.order(order_id="2026112400123456")
+    await world.order(order_id="2026112499123456", merchant_id="other")
+    assert ids(await look(world, "123456", merchant_id="shop")) == [mine]
+    assert ids(await look(world, "123456", by="order_tail", merchant_id="shop")) == [mine]
+    assert ids(await look(world, "123456")) == [], "without a merchant a whole number only"
+    refused = await world.call("POST", "/api/v1/desk/lookups", role="agent", json={"q": "123456", "by": "order_tail"})
+    assert refused.json()["code"] == "merchant_needed"
+    await world.pass_time(timedelta(days=91))
+    assert ids(await look(world, "123456", merchant_id="shop")) == []
+
+
 async def test_lookups_are_limited_and_logged_without_what_was_looked_for(world: World) -> None:
     await world.order()
     for _ in range(TURNS_MAX[By.TAIL]):
@@ -149,6 +162,16 @@ async def test_orders_of_the_version_before_are_indexed_by_and_by(world: World) 
     assert left["n"] == 3
 
 
+async def test_what_cannot_be_opened_any_more_keeps_nobody_waiting(world: World) -> None:
+    lost, kept = await world.order(), await world.order()
+    await world.sql("UPDATE order_keys SET wrapped_key = %s WHERE order_id = %s", b"x" * 60, lost)
+    await world.sql("UPDATE blind_index SET at = NULL")
+    while await index_people(world.services):
+        pass
+    rows = await world.sql("SELECT DISTINCT order_id FROM blind_index")
+    assert [row["order_id"] for row in rows] == [kept]
+
+
 @pytest.mark.parametrize(
     ("text", "ways"),
     [
@@ -157,6 +180,7 @@ async def test_orders_of_the_version_before_are_indexed_by_and_by(world: World) 
         ("13800001234", (By.PHONE, By.ORDER, By.WAYBILL)),
         ("王小明", (By.NAME,)),
         ("SF1234567890123", (By.ORDER, By.WAYBILL)),
+        ("123456", (By.ORDER, By.WAYBILL, By.ORDER_TAIL)),
     ],
 )
 def test_a_text_is_what_it_looks_like(text: str, ways: tuple[By, ...]) -> None:

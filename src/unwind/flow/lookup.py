@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+import structlog
+
 from unwind.domain.access import Principal, Scope, authorise
 from unwind.domain.errors import Refusal, require
 from unwind.domain.phone import TAIL_DIGITS, parse_phone
@@ -22,9 +24,14 @@ from unwind.storage import lookup, privacy
 from unwind.storage.database import Connection
 
 HITS_MAX = 20
+ORDER_TAIL_LETTERS = 6
+OF_ONE_MERCHANT = frozenset({"tail", "order_tail"})
+"""What is short belongs to many: it is looked up within one merchant's recent orders."""
 PER = timedelta(minutes=10)
 CASE_NUMBER = re.compile(r"UW\d{6}-[0-9A-Z]{10}", re.IGNORECASE)
 PLAIN_NUMBER = re.compile(r"[0-9A-Za-z_.:\-]{1,64}")
+
+log = structlog.get_logger()
 
 
 class By(StrEnum):
@@ -34,9 +41,12 @@ class By(StrEnum):
     PHONE = "phone"
     NAME = "name"
     TAIL = "tail"
+    """Last four digits of a telephone."""
+    ORDER_TAIL = "order_tail"
+    """Last six characters of an order number: what is asked for where a number says nothing."""
 
 
-TURNS_MAX = {By.ORDER: 300, By.CASE: 300, By.WAYBILL: 300, By.PHONE: 120, By.NAME: 60, By.TAIL: 30}
+TURNS_MAX = {By.ORDER: 300, By.CASE: 300, By.WAYBILL: 300, By.PHONE: 120, By.NAME: 60, By.TAIL: 30, By.ORDER_TAIL: 60}
 """In ten minutes, for one principal: busy hands on a telephone, and nobody who reads the book from end to end."""
 
 
@@ -60,6 +70,7 @@ def ways_of(value: str) -> tuple[By, ...]:
         ways.append(By.PHONE)
     if PLAIN_NUMBER.fullmatch(value):
         ways += [By.ORDER, By.WAYBILL]
+        ways += [By.ORDER_TAIL] if len(value) == ORDER_TAIL_LETTERS else []
     elif not ways:
         ways.append(By.NAME)
     return tuple(ways)
@@ -82,9 +93,11 @@ async def look_up(
     require(bool(wanted), "invalid")
     merchant = principal.merchant_id or merchant_id
     ways = (by,) if by is not None else ways_of(wanted)
+    if by is None and merchant is None:
+        ways = tuple(way for way in ways if way is not By.ORDER_TAIL)
     found: Found | None = None
     for way in ways:
-        require(way is not By.TAIL or merchant is not None, "merchant_needed")
+        require(way not in OF_ONE_MERCHANT or merchant is not None, "merchant_needed")
         await take_turn(services, f"lookup:{way}", principal.principal_id, most=TURNS_MAX[way], per=PER)
         async with services.database.transaction() as conn:
             found = await _search(conn, services, principal, wanted, way, merchant=merchant)
@@ -114,10 +127,15 @@ async def _ids(
     if way in plain:
         number = value.upper() if way is By.CASE else value
         return await lookup.find_ids(conn, plain[way], value=number, limit=HITS_MAX)
+    since = now - timedelta(days=services.tail_days)
+    if way is By.ORDER_TAIL:
+        require(len(value) == ORDER_TAIL_LETTERS, "invalid")
+        return await lookup.find_ids(
+            conn, lookup.BY_ORDER_TAIL, merchant=merchant, value=value, since=since, limit=HITS_MAX
+        )
     if way is By.TAIL:
         require(value.isdigit() and len(value) == TAIL_DIGITS and merchant is not None, "invalid")
         kind = privacy.tail_kind(merchant or "")
-        since = now - timedelta(days=services.tail_days)
         return await lookup.find_ids(
             conn, lookup.BY_TAIL, kind=kind, digest=services.vault.blind(kind, value), since=since, limit=HITS_MAX
         )
@@ -167,14 +185,23 @@ async def _land(services: Services, principal: Principal, found: Found, *, chann
 
 async def index_people(services: Services, *, orders_max: int = 64) -> bool:
     """Orders that came before there were tails are indexed anew, a few at a time. True when there may be more."""
-    async with services.database.transaction() as conn:
+    async with services.database.connection() as conn:
         behind = await lookup.orders_behind(conn, orders_max=orders_max)
-        for order in behind:
-            order_id = order["order_id"]
-            opened = {
-                field: await privacy.open_private(conn, services.vault, order_id, field) for field in ("phone", "name")
-            }
-            fields = {field: text for field, text in opened.items() if text}
-            await privacy.index_person(conn, services.vault, order_id, fields, merchant_id=order["merchant_id"])
-            await privacy.drop_stale_index(conn, order_id)
+    for order in behind:
+        await _index_order(services, order["order_id"], order["merchant_id"])
     return bool(behind)
+
+
+async def _index_order(services: Services, order_id: str, merchant_id: str) -> None:
+    """What cannot be opened any more cannot be looked up either; it must not keep the others waiting."""
+    async with services.database.transaction() as conn:
+        fields: dict[str, str] = {}
+        try:
+            for field in ("phone", "name"):
+                text = await privacy.open_private(conn, services.vault, order_id, field)
+                if text:
+                    fields[field] = text
+        except privacy.Unreadable:
+            log.warning("person_unreadable", order_id=order_id)
+        await privacy.index_person(conn, services.vault, order_id, fields, merchant_id=merchant_id)
+        await privacy.drop_stale_index(conn, order_id)

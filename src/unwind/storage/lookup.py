@@ -25,6 +25,11 @@ BY_TAIL = """
     SELECT order_id FROM blind_index WHERE kind = %(kind)s AND digest = %(digest)s AND at >= %(since)s
     ORDER BY at DESC, order_id LIMIT %(limit)s
 """
+BY_ORDER_TAIL = """
+    SELECT order_id FROM orders
+    WHERE merchant_id = %(merchant)s AND right(order_id, 6) = %(value)s AND placed_at >= %(since)s
+    ORDER BY placed_at DESC, order_id LIMIT %(limit)s
+"""
 
 READ_HITS = """
 SELECT o.order_id, o.merchant_id, m.name AS merchant, o.placed_at, o.released_stage, o.is_paid,

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from unwind.domain.phone import canonical_phone, tail_of
@@ -17,6 +18,7 @@ from unwind.domain.seal import commit_to
 from unwind.storage.database import Connection
 
 __all__ = [
+    "Unreadable",
     "Vault",
     "commit_to",
     "index_person",
@@ -30,6 +32,10 @@ __all__ = [
 ]
 
 NONCE_BYTES = 12
+
+
+class Unreadable(Exception):
+    """Sealed with another key than this process holds, or changed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,10 @@ def _seal(key: bytes, plain: bytes, context: bytes) -> bytes:
 
 
 def _open(key: bytes, sealed: bytes, context: bytes) -> bytes:
-    return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
+    try:
+        return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
+    except InvalidTag:
+        raise Unreadable from None
 
 
 async def keep_private(

@@ -57,6 +57,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
         _repeat("unpaid", POLL_S, stop, lambda: _unpaid(services)),
         _repeat("health", HEALTH_S, stop, lambda: _health(services)),
         _repeat("bills", HOUSEKEEPING_S, stop, lambda: take_waiting_bills(services, bills)),
+        _repeat("people", HOUSEKEEPING_S, stop, lambda: index_people(services)),
         _repeat("housekeeping", HOUSEKEEPING_S, stop, lambda: _housekeeping(services)),
         _repeat("calendar", CALENDAR_S, stop, lambda: warn_of_missing_holidays(services.database)),
         _repeat("checkup", CHECKUP_S, stop, lambda: halt_broken_merchants(services)),
@@ -83,7 +84,6 @@ async def _housekeeping(services: Services) -> bool:
         await door.forget_old(conn, window=ATTEMPT_WINDOW, life=OIDC_ROUND_TRIP)
         await attempts.forget_attempts(conn, after=ATTEMPTS_KEPT, rows_max=KEYS_PER_ROUND)
         await identity.forget_codes(conn, after=CODES_KEPT, rows_max=KEYS_PER_ROUND)
-    await index_people(services)
     is_busy = await erase_due(services)
     return await anchor_archived(services) > 0 or is_busy
 

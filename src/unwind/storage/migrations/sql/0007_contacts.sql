@@ -7,6 +7,7 @@ COMMENT ON COLUMN blind_index.kind IS 'phone, name, or tail:MERCHANT for the las
 CREATE INDEX blind_index_newest ON blind_index (kind, digest, at DESC, order_id);
 CREATE INDEX blind_index_by_order ON blind_index (order_id);
 CREATE INDEX blind_index_behind ON blind_index (order_id) WHERE at IS NULL;
+CREATE INDEX orders_by_tail ON orders (merchant_id, right(order_id, 6), placed_at DESC, order_id);
 CREATE INDEX shipments_by_return ON shipments (return_waybill_no) WHERE return_waybill_no <> '';
 
 CREATE TABLE lookups (
