@@ -135,6 +135,7 @@ async def test_a_deduction_is_never_returned_by_a_later_part(world: World) -> No
     first = str((await world.cancel(order_id, lines={"L1": 1}))["case_id"])
     cost = {"fee": "recall", "amount_minor": 300, "bearer": "buyer"}
     plan = {"choice": "recall", "costs": [cost]}
+    await world.identify(order_id)
     await ask(world, first, "consents", how="recorded_call", reference="call-1", **plan)
     assert (await world.decide(first, **plan)).status_code == 202
     assert (await world.agree_as_second(first)).status_code == 200
@@ -151,6 +152,11 @@ async def test_a_consented_deduction_that_came_to_nothing_is_the_buyers_again(wo
     await world.ask_sandbox("waybills", {"connection": "sf", "no": "W-S1", "order_no": order_id, "behaviour": "refuse"})
     case_id = str((await world.cancel(order_id))["case_id"])
     plan = {"choice": "recall", "costs": [{"fee": "recall", "amount_minor": 300, "bearer": "buyer"}]}
+    unchecked = await world.call(
+        "POST", f"/api/v1/desk/cases/{case_id}/consents", role="agent", json={"how": "chat", "reference": "m-1", **plan}
+    )
+    assert (unchecked.status_code, unchecked.json()["code"]) == (403, "identity_required")
+    await world.identify(order_id)
     await ask(world, case_id, "consents", how="chat", reference="m-1", **plan)
     await world.decide(case_id, **plan)
     await world.agree_as_second(case_id)
@@ -216,6 +222,26 @@ async def test_an_address_is_changed_by_the_buyers_own_answer_and_the_order_kept
     await world.run(until="archived", case_id=case_id)
     assert (await case_row(world, case_id))["outcome"] == "retained"
     await assert_nothing_broken(world)
+
+
+async def test_another_address_by_an_agent_takes_both_checks(world: World) -> None:
+    """RULES, identity: changing an address needs more than cancelling."""
+    order_id, case_id = await in_review(world)
+    bare = await world.decide(case_id, "redirect")
+    assert (bare.status_code, bare.json()["code"]) == (422, "address_needed")
+    unchecked = await world.decide(case_id, "redirect", address="杭州市西湖区文三路 1 号")
+    assert (unchecked.status_code, unchecked.json()["code"]) == (403, "identity_required")
+    await world.identify(order_id)
+    once = await world.decide(case_id, "redirect", address="杭州市西湖区文三路 1 号")
+    assert (once.status_code, once.json()["facts"]) == (403, {"level": "strong"})
+    await world.call("POST", f"/api/v1/desk/orders/{order_id}/identity/code", role="agent")
+    digits = "".join(ch for ch in (await world.texts(to="13800001234"))[-1] if ch.isdigit())[:6]
+    await world.ok("PUT", f"/api/v1/desk/orders/{order_id}/identity/code", role="agent", json={"code": digits})
+    assert (await world.decide(case_id, "redirect", address="杭州市西湖区文三路 1 号")).status_code == 200
+    await world.run()
+    assert "文三路" not in str(await world.timeline(case_id))
+    [task] = (await world.ok("GET", "/api/v1/desk/tasks", role="agent"))["tasks"]
+    assert (task["kind"], task["audience"]) == ("redirect_parcel", "carrier")
 
 
 async def test_price_protection_pays_the_difference_and_keeps_the_order(world: World) -> None:

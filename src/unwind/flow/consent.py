@@ -10,6 +10,7 @@ from unwind.domain.transitions import State
 from unwind.flow import review
 from unwind.flow.answers import take_answer
 from unwind.flow.execute import lock_both
+from unwind.flow.identity import require_identity
 from unwind.flow.questions import ask
 from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
@@ -45,6 +46,7 @@ async def ask_consent(
             minutes=minutes,
         )
         if how != "link":
+            await require_identity(conn, principal, locked.order.order_id)
             again = await lock_both(conn, case_id, token=None)
             said = {"how": how, "reference": reference}
             await take_answer(conn, services, again, question, is_agreed=True, actor=principal.actor, said=said)

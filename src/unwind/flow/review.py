@@ -25,6 +25,7 @@ from unwind.domain.decisions import (
     ways_on,
 )
 from unwind.domain.errors import require
+from unwind.domain.identity import Level
 from unwind.domain.legs import HAS_LEFT, LegKind, LegState
 from unwind.domain.merchant_cancel import needs_agreement
 from unwind.domain.next_step import ASKED_OF_THE_BUYER
@@ -114,14 +115,22 @@ def _why(leg: Leg) -> str:
 
 
 async def decide(
-    services: Services, principal: Principal, case_id: str, ruling: Ruling, *, data: Mapping[str, object] | None = None
+    services: Services, principal: Principal, case_id: str, ruling: Ruling, *, address: str = ""
 ) -> Question | None:
-    """Carries a person's ruling into the plan; or leaves it, as a question, to a second person. Raises Refusal; nothing is written then."""
+    """Carries a person's ruling into the plan; or leaves it, as a question, to a second person. Raises Refusal; nothing is written then.
+
+    `address`: where a redirected parcel goes; whoever asks for it has to be checked twice (RULES: identity).
+    """
     async with services.database.transaction() as conn:
         locked = await lock_for(conn, principal, case_id)
         require_hold(locked.case, principal, locked.now)
         _require_fresh(locked, ruling)
-        return await decide_within(conn, services, locked, principal, ruling, data=data or {})
+        require((ruling.choice is Choice.REDIRECT) == bool(address), "address_needed")
+        data: dict[str, object] = {}
+        if address:
+            await require_identity(conn, principal, locked.order.order_id, Level.STRONG)
+            data["address"] = await _keep_private(conn, services, locked, "address", address, is_of_case=False)
+        return await decide_within(conn, services, locked, principal, ruling, data=data)
 
 
 async def decide_within(
@@ -137,7 +146,7 @@ async def decide_within(
     require(locked.case.state is State.REVIEW, "not_in_review", state=locked.case.state)
     said = {"choice": ruling.choice, "reason": ruling.reason_code, **data}
     if ruling.note:
-        said["note"] = await _keep_note(conn, services, locked, ruling.note)
+        said["note"] = await _keep_private(conn, services, locked, "note", ruling.note)
     if ruling.choice is Choice.ANSWER:
         await _answer(conn, locked, principal, said)
         return None
@@ -185,7 +194,7 @@ async def second(services: Services, principal: Principal, question_id: str, *, 
             f":{principal.principal_id}" not in question.asked_by and principal.principal_id not in locked.case.barred,
             "different_person_needed",
         )
-        evidence = {"note": await _keep_note(conn, services, locked, note)} if note else {}
+        evidence = {"note": await _keep_private(conn, services, locked, "note", note)} if note else {}
         is_first = await questions.close_question(
             conn,
             question_id,
@@ -252,17 +261,19 @@ async def attempt(conn: Connection, locked: Locked, principal: Principal, ruling
     )
 
 
-async def _keep_note(conn: Connection, services: Services, locked: Locked, note: str) -> str:
+async def _keep_private(
+    conn: Connection, services: Services, locked: Locked, field: str, text: str, *, is_of_case: bool = True
+) -> str:
     """Encrypts it with the order's key; the history gets a commitment."""
     key = await privacy.keep_private(
         conn,
         services.vault,
         locked.order.order_id,
-        {"note": note},
+        {field: text},
         wrapped_key=locked.row.wrapped_key,
-        case_id=locked.case.case_id,
+        case_id=locked.case.case_id if is_of_case else None,
     )
-    return privacy.commit_to(note, key=key)
+    return privacy.commit_to(text, key=key)
 
 
 def _require_fresh(locked: Locked, ruling: Ruling) -> None:

@@ -9,10 +9,12 @@ from unwind.desk.asked import shown_question
 from unwind.domain.access import Scope, authorise
 from unwind.domain.decisions import default_bearer
 from unwind.domain.errors import Refusal, require
+from unwind.domain.identity import Level
 from unwind.domain.order import LineId
 from unwind.domain.questions import Audience, Kind, OnSilence, Question
 from unwind.flow import answers, consent, hand_work, note_costs, offers, review
 from unwind.flow.answer import refund_estimate
+from unwind.flow.identity import require_identity
 from unwind.flow.questions import ask, link_of
 from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
@@ -138,8 +140,11 @@ async def note_answer(services: Wired, caller: Caller, case_id: str, n: int, bod
         locked = await review.lock_for(conn, caller, case_id)
         require_hold(locked.case, caller, locked.now)
         asked = {question.n: question for question in await questions.questions_of(conn, case_id)}
-    if n not in asked:
-        raise Refusal("not_found")
+        if n not in asked:
+            raise Refusal("not_found")
+        if asked[n].audience is Audience.BUYER:
+            level = Level.STRONG if body.address else Level.BASIC
+            await require_identity(conn, caller, locked.order.order_id, level)
     await answers.answer(
         services,
         asked[n].question_id,

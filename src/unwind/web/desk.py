@@ -51,7 +51,7 @@ async def decide(services: Wired, caller: Caller, case_id: str, body: DecisionIn
     202: it leaves what one person may decide and waits for a second (`GET /api/v1/desk/approvals`); nothing has been done.
     """
     ruling = body.ruling(case_version=body.case_version, order_version=body.order_version)
-    waits = await review.decide(services, caller, case_id, ruling)
+    waits = await review.decide(services, caller, case_id, ruling, address=body.address.strip())
     await keep_alive(services, caller, [case_id], has_screen=False)
     shown = await one_case(services, caller, case_id)
     if waits is not None:

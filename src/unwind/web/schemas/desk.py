@@ -59,6 +59,7 @@ class RulingIn(Strict):
 
 
 class DecisionIn(RulingIn):
+    address: Annotated[str, Field(max_length=500)] = Field(default="", description="with redirect: where it goes")
     case_version: Annotated[int, Field(ge=1, strict=True)]
     order_version: Annotated[int, Field(ge=1, strict=True)]
 
