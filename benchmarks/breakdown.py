@@ -19,7 +19,7 @@ from unwind.policy.engine import load_default
 from unwind.storage.database import Database, to_json
 from unwind.storage.orders import read_order
 from unwind.storage.privacy import Vault
-from unwind.web.schemas import CancellationIn
+from unwind.web.schemas.cancellations import CancellationIn
 
 REPEATS = 300
 TOGETHER = 4

@@ -37,7 +37,7 @@ async def test_a_merchant_says_why_and_shows_it(world: World) -> None:
     assert (row["reason"], row["fault"]) == ("OUT_OF_STOCK", "merchant")
     [event] = await world.sql("SELECT data FROM case_events WHERE event = 'received'")
     assert (event["data"]["merchant_reason"], event["data"]["evidence_ref"]) == ("out_of_stock", "stock-2026-17")
-    assert set(await told(world, case["case_id"])) == {"merchant_cancelled"}
+    assert set(await told(world, case["case_id"])) == {"merchant_cancels", "cancelled_unpaid"}
 
 
 async def test_only_merchants_and_their_systems_cancel_for_themselves(world: World) -> None:
@@ -108,7 +108,7 @@ async def test_by_its_published_terms_a_merchant_may_only_tell(world: World) -> 
     order_id = await world.order()
     case_id = (await world.cancel(order_id, **OWN))["case_id"]
     await world.run(until="archived", case_id=case_id)
-    assert "merchant_cancelled" in await told(world, case_id)
+    assert "merchant_cancels" in await told(world, case_id)
     texts = await world.texts(to="13800001234")
     assert any("责任在商家" in text for text in texts)
 
@@ -155,3 +155,20 @@ async def test_ordinary_cases_carry_no_warning(world: World) -> None:
     case_id = (await world.cancel(await world.order(risk="suspected"), text="微信付的款,不想要了,请退款"))["case_id"]
     assert set(await told(world, case_id)) == {"in_review"}
     assert await world.sql("SELECT * FROM alerts") == []
+
+
+async def test_a_review_that_needs_no_agreement_asks_the_buyer_nothing(world: World) -> None:
+    order_id = await world.order(paid=False, risk="suspected")
+    case = await world.cancel(order_id, **OWN)
+    facts = await told(world, case["case_id"])
+    assert "merchant_asks" not in facts
+    assert "merchant_cancels" in facts
+
+
+async def test_nothing_is_called_cancelled_before_it_is(world: World) -> None:
+    await world.put_merchant("shop", may_only_tell=True)
+    await world.cancel(await world.order(), **OWN)
+    await world.run()
+    first = (await world.texts(to="13800001234"))[0]
+    assert "要求取消" in first
+    assert "已取消" not in first

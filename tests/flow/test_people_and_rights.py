@@ -9,12 +9,11 @@ from tests.flow.test_situations import assert_nothing_broken
 from tests.flow.test_stories import parcel_moves
 from tests.world import World, line, shipment
 from unwind.flow.erasure import erase_due
-from unwind.storage.privacy import orders_of_person
 
 
 async def found(world: World, phone: str = "13800001234") -> list[str]:
-    async with world.services.database.connection() as conn:
-        return await orders_of_person(conn, world.services.vault, kind="phone", value=phone, orders_max=10)
+    body = await world.ok("POST", "/api/v1/desk/lookups", role="agent", json={"q": phone, "by": "phone"})
+    return [order["order_id"] for order in body["orders"]]
 
 
 async def test_records_a_request_to_erase_restricts_at_once_and_destroys_the_key_on_its_day(world: World) -> None:

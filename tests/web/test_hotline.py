@@ -306,3 +306,26 @@ async def test_a_conversation_is_one_contact_however_many_messages_it_has(world:
     assert kept[0]["n"] == 4, "but every word is kept"
     await world.cancel(order_id, channel="chat", external_ref="talk-2")
     assert await contacts(world, case_id) == 2
+
+
+async def test_nothing_of_a_contact_is_written_into_logs(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not the number, not the name, not a code; also where something goes wrong on the way."""
+    from structlog.testing import capture_logs
+
+    await install(world)
+    order_id, _ = await open_case(world)
+    with capture_logs() as logs:
+        await tell(world)
+        for q in ("13800001234", "测试买家"):
+            await world.ok("POST", "/api/v1/desk/lookups", role="agent", json={"q": q})
+        await world.client.post("/api/v1/guest/codes", json={"order_id": order_id, "phone_tail": "1234"})
+        await world.sql("UPDATE order_keys SET wrapped_key = %s", b"x" * 60)
+        await world.client.post("/api/v1/guest/codes", json={"order_id": order_id, "phone_tail": "1234"})
+        found = await world.ok("POST", "/api/v1/desk/lookups", role="agent", json={"q": "13800001234"})
+        assert [order["phone"] for order in found["orders"]] == [""], "found all the same"
+    printed = capsys.readouterr()
+    written = f"{logs}{printed.out}{printed.err}"
+    [text] = await world.texts(to="13800001234")
+    assert any(entry["event"] == "guest_code_failed" for entry in logs), "the fault was met"
+    for secret in ("13800001234", "测试买家", "1234'", text[3:9]):
+        assert secret not in written, secret

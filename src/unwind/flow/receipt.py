@@ -12,7 +12,7 @@ from typing import Any
 from unwind.domain.case import CaseOutcome, Kind, PartState, Verdict
 from unwind.domain.history import History
 from unwind.domain.legs import LegKind, LegState
-from unwind.domain.merchant_cancel import REASON_WORDS, MerchantReason
+from unwind.domain.merchant_cancel import REASON_WORDS, MerchantReason, needs_agreement
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import LegDraft, PartPlan, build_legs, local_prefix
 from unwind.domain.refund_split import RefundShare
@@ -354,7 +354,7 @@ def _first_messages(
         zh, en = REASON_WORDS[MerchantReason(origin.merchant_reason)]
         params |= {"reason_zh": zh, "reason_en": en}
         channel = channel if is_closed else "sms"
-    facts = [_first_fact(origin, verdict, kind, is_closed=is_closed), "scam_warning" if origin.is_scam else ""]
+    facts = _first_facts(order, origin, verdict, kind, is_closed=is_closed)
     return [
         {
             "message_id": f"{case_id}-buyer-{fact}",
@@ -368,19 +368,21 @@ def _first_messages(
             "sent_at": now if is_closed else None,
         }
         for fact in facts
-        if fact
     ]
 
 
-def _first_fact(origin: Origin, verdict: Verdict, kind: Kind, *, is_closed: bool) -> str:
-    """Empty where the first thing to tell comes later."""
-    if origin.merchant_reason:
-        return "merchant_asks" if verdict is Verdict.REVIEW else "merchant_cancelled"
+def _first_facts(order: Order, origin: Origin, verdict: Verdict, kind: Kind, *, is_closed: bool) -> list[str]:
+    facts = ["scam_warning"] if origin.is_scam else []
+    if origin.merchant_reason and verdict is not Verdict.DECLINE:
+        is_asked = verdict is Verdict.REVIEW and needs_agreement(origin.channel, order)
+        facts.append("merchant_asks" if is_asked else "merchant_cancels")
     if is_closed:
-        return "cancelled_unpaid" if origin.channel != "timeout" else "closed_unpaid"
-    if verdict is Verdict.REVIEW:
-        return "in_review" if kind is not Kind.INQUIRY else "inquiry_received"
-    return "declined" if verdict is Verdict.DECLINE else ""
+        facts.append("cancelled_unpaid" if origin.channel != "timeout" else "closed_unpaid")
+    elif verdict is Verdict.REVIEW and not origin.merchant_reason:
+        facts.append("in_review" if kind is not Kind.INQUIRY else "inquiry_received")
+    elif verdict is Verdict.DECLINE:
+        facts.append("declined")
+    return facts
 
 
 def buyer_channel(channel: str) -> str:

@@ -90,11 +90,11 @@ TEXTS = {
             "if you disagree the order goes on. Do not pay outside the platform."
         ),
     ),
-    "merchant_cancelled": (
-        "商家因{reason}取消了您的订单,责任在商家,不计入您的取消记录;已付款项将原路退回。请勿在平台外付款。",
+    "merchant_cancels": (
+        "商家因{reason}要求取消您的订单,责任在商家,不计入您的取消记录;处理结果以后续通知为准。请勿在平台外付款。",
         (
-            "The merchant has cancelled your order ({reason}). It is the merchant's fault and does not count against you; "
-            "what you have paid returns the way it came. Do not pay outside the platform."
+            "The merchant wants your order cancelled ({reason}). It is the merchant's fault and does not count against you; you will be "
+            "told what comes of it. Do not pay outside the platform."
         ),
     ),
     "scam_warning": (
