@@ -157,14 +157,38 @@ FACTS = (
     "declined",
     "withdrawn",
     "answered",
+    "retained",
+    "handed_on",
+    "waiting",
+    "refuse_at_door",
+    "send_back",
+    "offer_address_change",
+    "offer_partial_cancel",
+    "answer_waiting",
+    "merchant_asks",
+    "merchant_cancels",
+    "scam_warning",
+    "cash_at_counter",
+    "refund_on_its_way",
+    "refund_done",
 )
-MONEY_FACTS = ("refund_on_its_way", "refund_done")
+OWN_PLACES = {
+    "offer_wait": {"time": "promised_at"},
+    "offer_faster_dispatch": {"time": "promised_at"},
+    "offer_price_protection": {"amount": "amount"},
+    "asked_consent": {"paid": "paid", "kept": "kept", "amount": "amount"},
+    "agent_code": {"code": "code", "minutes": "minutes"},
+    "guest_code": {"code": "code", "minutes": "minutes"},
+}
+"""Facts whose templates name something else than the others do."""
 
 
 def demo_templates(pattern: str, *, places: Mapping[str, str]) -> dict[str, Any]:
-    """The templates a merchant would have had approved, one per fact."""
-    facts = (*FACTS, *MONEY_FACTS)
-    return {fact: {"code": pattern.format(n=1000 + n), "params": dict(places)} for n, fact in enumerate(facts)}
+    """The templates a merchant would have had approved, one per fact. `places`: of the facts that have none of their own."""
+    wanted = dict.fromkeys(FACTS, places) | OWN_PLACES
+    return {
+        fact: {"code": pattern.format(n=1000 + n), "params": dict(own)} for n, (fact, own) in enumerate(wanted.items())
+    }
 
 
 class WechatSubscribeDialect(Silent):

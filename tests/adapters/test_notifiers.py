@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest_asyncio
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from sandbox.app import running
+from sandbox.dialects.notices import demo_templates
 from sandbox.settings import Settings as SandboxSettings
 from tests.world import Switch, World, private_key
 from unwind.adapters.notifier import aliyun_sms, group_chats, webhook, wechat_subscribe
@@ -24,6 +25,7 @@ from unwind.adapters.notifier.email import Email, EmailSettings
 from unwind.adapters.provider import Connected, Surroundings
 from unwind.adapters.registry import PROVIDERS
 from unwind.domain.outcome import Outcome, OutcomeKind
+from unwind.flow.wording import CODE_TEXTS, TEXTS
 from unwind.ports.notifier import MessageCall, Notifier
 from unwind.ports.probe import ProbeResult
 from unwind.storage.embedded import EmbeddedPostgres
@@ -219,33 +221,72 @@ async def ask(name: str, transport: httpx.AsyncBaseTransport, **changes: Any) ->
         await connected.close()
 
 
-CODES = [("aliyun_sms", code, kind) for code, kind in aliyun_sms.ERROR_KINDS.items()] + [
-    (name, code, kind)
-    for name, robot in (
-        ("dingtalk", group_chats.DINGTALK),
-        ("wecom", group_chats.WECOM),
-        ("feishu", group_chats.FEISHU),
-    )
-    for code, kind in robot.errors.kinds.items()
-]
+REFUSED, AGAIN, DOUBT = OutcomeKind.REFUSED, OutcomeKind.RETRY_SAME_NUMBER, OutcomeKind.UNKNOWN
+CODES: Mapping[str, Mapping[tuple[OutcomeKind, str], str]] = {
+    "aliyun_sms": {
+        (REFUSED, ""): (
+            "isv.BUSINESS_LIMIT_CONTROL isv.DAY_LIMIT_CONTROL isv.MONTH_LIMIT_CONTROL isv.MOBILE_NUMBER_ILLEGAL "
+            "isv.MOBILE_COUNT_OVER_LIMIT isv.BLACK_KEY_CONTROL_LIMIT isv.PARAM_LENGTH_LIMIT isv.PARAM_NOT_SUPPORT_URL "
+            "isv.INVALID_PARAMETERS isv.INVALID_JSON_PARAM isv.SMS_SIGNATURE_SCENE_ILLEGAL"
+        ),
+        (REFUSED, "configuration"): (
+            "isv.TEMPLATE_MISSING_PARAMETERS isv.TEMPLATE_PARAMS_ILLEGAL isv.SMS_TEMPLATE_ILLEGAL isv.SMS_SIGNATURE_ILLEGAL "
+            "isv.ACCOUNT_NOT_EXISTS isv.ACCOUNT_ABNORMAL isv.PRODUCT_UN_SUBSCRIPT isv.PRODUCT_UNSUBSCRIBE "
+            "isp.RAM_PERMISSION_DENY SignatureDoesNotMatch InvalidTimeStamp.Expired InvalidAccessKeyId.NotFound"
+        ),
+        (AGAIN, "configuration"): "isv.AMOUNT_NOT_ENOUGH isv.OUT_OF_SERVICE",
+        (AGAIN, ""): "Throttling Throttling.User",
+        (DOUBT, ""): "isp.SYSTEM_ERROR ServiceUnavailable InternalError SignatureNonceUsed",
+    },
+    "wechat_subscribe": {
+        (AGAIN, ""): "-1 40001 40014 42001",
+        (AGAIN, "configuration"): "45009",
+        (REFUSED, ""): "40003 43101",
+        (REFUSED, "configuration"): "40013 40037 40125 41030 47003",
+    },
+    "dingtalk": {(AGAIN, ""): "-1 130101", (REFUSED, "configuration"): "300001 310000 400013"},
+    "wecom": {(AGAIN, ""): "-1 45009", (REFUSED, "configuration"): "40058 93000"},
+    "feishu": {(AGAIN, ""): "11232", (REFUSED, "configuration"): "9499 19001 19021 19022 19024"},
+}
+"""The providers' own tables, written down a second time: what each code means, and whether somebody has to look at our settings."""
 
 
-@pytest.mark.parametrize(("name", "code", "kind"), CODES)
-async def test_every_code(name: str, code: str, kind: OutcomeKind) -> None:
+@pytest.mark.parametrize(
+    ("name", "code", "kind", "alert"),
+    [
+        (name, code, kind, alert)
+        for name, table in CODES.items()
+        for (kind, alert), codes in table.items()
+        for code in codes.split()
+    ],
+)
+async def test_every_code(name: str, code: str, kind: OutcomeKind, alert: str) -> None:
     field = {"aliyun_sms": "Code", "feishu": "code"}.get(name, "errcode")
-    outcome = await ask(name, answering({field: code if name == "aliyun_sms" else int(code)}))
-    assert (outcome.kind, outcome.code) == (kind, code)
 
-
-@pytest.mark.parametrize(("code", "kind"), wechat_subscribe.ERROR_KINDS.items())
-async def test_every_code_of_wechat(code: str, kind: OutcomeKind) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == wechat_subscribe.TOKEN_PATH:
             return streamed({"access_token": "tok", "expires_in": 7200})
-        return streamed({"errcode": int(code), "errmsg": "x"})
+        return streamed({field: code if name == "aliyun_sms" else int(code), "errmsg": "x"})
 
-    outcome = await ask("wechat_subscribe", httpx.MockTransport(answer))
-    assert (outcome.kind, outcome.code) == (kind, code)
+    outcome = await ask(name, httpx.MockTransport(answer))
+    assert (outcome.kind, outcome.code, outcome.alert or "") == (kind, code, alert)
+
+
+def test_no_code_stands_in_one_table_only() -> None:
+    ours = {
+        "aliyun_sms": set(aliyun_sms.ERROR_KINDS),
+        "wechat_subscribe": set(wechat_subscribe.ERROR_KINDS),
+        "dingtalk": set(group_chats.DINGTALK.errors.kinds),
+        "wecom": set(group_chats.WECOM.errors.kinds),
+        "feishu": set(group_chats.FEISHU.errors.kinds),
+    }
+    written = {name: {code for codes in table.values() for code in codes.split()} for name, table in CODES.items()}
+    assert written == ours
+
+
+def test_the_demo_has_a_template_for_every_fact() -> None:
+    wanted = set(TEXTS) | {f"{purpose}_code" for purpose in CODE_TEXTS}
+    assert set(demo_templates("{n}", places={})) == wanted
 
 
 @pytest.mark.parametrize("name", ["aliyun_sms", "dingtalk", "wecom", "feishu", "wechat_subscribe"])
