@@ -121,3 +121,20 @@ async def test_abuse_recalls_and_refusals_count_and_old_orders_do_not(world: Wor
 async def test_abuse_figures_alone_never_decline(world: World, stage: str) -> None:
     answer = await world.cancel(await world.order(risk="suspected", released_stage=stage))
     assert (answer["outcome"], answer["rule"]) == ("in_review", "abuse_suspected")
+
+
+async def test_any_second_contact_raises_the_case_and_a_third_is_among_the_most_urgent(world: World) -> None:
+    """RULES: any second contact raises the case ("third call")."""
+    order_id = await world.order(shipments=[shipment("S1")])
+    other = (await world.cancel(await world.order(shipments=[shipment("S2")], risk="suspected")))["case_id"]
+    case_id = (await world.cancel(order_id, channel="app", text="我不想要了"))["case_id"]
+    seen = [(await world.dossier(case_id))["priority"]]
+    for channel in ("hotline", "chat"):
+        again = await world.cancel(order_id, channel=channel, text="怎么还没人处理")
+        assert again["case_id"] == case_id
+        seen.append((await world.dossier(case_id))["priority"])
+    assert seen[0] < seen[1] < seen[2]
+    assert seen[2] >= 90
+    queue = (await world.ok("GET", "/api/v1/desk/cases", role="agent"))["cases"]
+    assert [c["case_id"] for c in queue] == [case_id, other]
+    assert queue[0]["contacts"] == 3
