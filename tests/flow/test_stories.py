@@ -350,8 +350,10 @@ async def test_a_link_opens_one_question_and_nothing_else(world: World) -> None:
     assert "13800001234" not in text
     assert "测试买家" not in text
     assert "不想要了" not in text
-    payload, _, signature = token.partition(".")
-    for forged in (f"{payload}.{'0' * 64}", payload, f"{payload}x.{signature}", "ul_", "x", f"{token}é"):
+    payload, _, signature = token.rpartition(".")
+    question_id, _, until = payload.rpartition(".")
+    later = f"{question_id}.{int(until, 16) + 1:x}.{signature}"
+    for forged in (f"{payload}.{'A' * 24}", payload, f"{payload}x.{signature}", later, "ul_", "x", f"{token}é"):
         answer = await world.client.post(f"/api/v1/links/{forged}", json={"agree": True})
         assert answer.status_code == 404, forged
     as_key = await world.call("GET", "/api/v1/desk/cases", role=token)

@@ -69,16 +69,17 @@ async def question_behind_link(conn: Connection, vault: Vault, question: Questio
         "lines": [
             {"line_id": line.line_id, "title": line.title, "quantity": line.quantity}
             for line in row.order.lines
-            if line.line_id in wanted
+            if not wanted or line.line_id in wanted
         ],
         "parcels": [
             {"carrier": s.carrier, "waybill_no": s.waybill_no, "stage": s.stage}
             for s in row.order.shipments
-            if wanted & set(s.quantities)
+            if not wanted or wanted & set(s.quantities)
         ],
         "subject": dict(subject),
         "words": words or "",
         "due_at": question.due_at,
+        "time_zone": row.order.merchant.time_zone,
         "state": question.state,
         "is_open": question.state is QuestionState.OPEN,
     }
