@@ -27,6 +27,7 @@ from unwind.domain.legs import LegKind
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import book, build_legs, keep_legs, partition
 from unwind.domain.refund_split import split_refund
+from unwind.domain.ruling_documents import plan_document, read_ruling, ruling_document, told_facts
 from unwind.domain.stage import Stage
 
 LIMITS = Limits(agent_minor=500_000, goodwill_minor=5_000)
@@ -222,3 +223,48 @@ def test_keeping_an_order_moves_no_goods_and_returns_nothing() -> None:
         (LegKind.REDIRECT_PARCEL, "S1", 0),
         (LegKind.COMPENSATE, "", 300),
     ]
+
+
+# as documents -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        ruling(Choice.DECLINE),
+        ruling(
+            Choice.APPROVE_PART,
+            part_no=2,
+            lines={LineId("L1"): 3},
+            refund_on=ON_RETURN,
+            costs=(Cost(fee=Fee.GIFT, amount_minor=5, bearer=Bearer.PLATFORM),),
+            compensation_minor=7,
+            reason_code="x",
+        ),
+    ],
+)
+def test_a_ruling_comes_back_from_its_document_without_words_and_versions(one: Ruling) -> None:
+    document = ruling_document(replace(one, note="不入库"))
+    assert "不入库" not in str(document)
+    assert read_ruling(document) == replace(one, case_version=0, order_version=0)
+
+
+def test_a_plan_is_shown_whole() -> None:
+    [shown] = plan_document([planned(kept_minor=1)])
+    assert shown["legs"][1] == {"kind": "refund", "target": "P1", "amount_minor": 1000}
+    assert (shown["lines"], shown["kept_minor"], shown["way"]) == ({"L1": 1}, 1, "stop")
+
+
+@pytest.mark.parametrize(
+    ("choice", "part", "facts"),
+    [
+        (Choice.DECLINE, planned(legs=()), ["declined"]),
+        (Choice.KEEP, planned(legs=(), way=Way.KEEP), ["retained"]),
+        (Choice.KEEP, planned(legs=(("compensate", "", 5),), way=Way.KEEP), ["retained"]),
+        (Choice.APPROVE, planned(), ["refund_on_its_way", "refund_done"]),
+        (Choice.APPROVE, planned(legs=(("hold_shipment", "", 0),)), ["cancelled"]),
+        (Choice.REFUSE_AT_DOOR, planned(way=Way.REFUSE), ["refuse_at_door", "refund_on_its_way", "refund_done"]),
+    ],
+)
+def test_what_the_buyer_will_be_told(choice: Choice, part: PlannedPart, facts: list[str]) -> None:
+    assert told_facts([part, part], choice) == facts

@@ -28,9 +28,9 @@ from tests.world import World, order_body
 from unwind.domain.access import SYSTEM, Role, Scope
 from unwind.domain.decisions import Choice, Ruling
 from unwind.domain.promises import PromiseKind
+from unwind.domain.ruling_documents import ruling_document
 from unwind.domain.sign_in import SignInRules
 from unwind.flow import api_keys, attachments, hotline, promises, sign_in, staff
-from unwind.flow.review import ruling_document
 from unwind.storage.principals import upsert_principal
 from unwind.web.access import mint_buyer_token
 

@@ -136,6 +136,19 @@ _MOVES: dict[tuple[State, Event], State] = {
     (State.WATCHING, Event.WITHDRAWN): State.NOTIFYING,
 }
 
+_AROUND_THE_CASE = (
+    Event.IDENTITY_CHECKED,
+    Event.CALL_RECORDED,
+    Event.PROMISE_MADE,
+    Event.PROMISE_WARNED,
+    Event.PROMISE_KEPT,
+    Event.PROMISE_BROKEN,
+    Event.TRUE_REASON_SET,
+    Event.HANDED_OVER,
+    Event.HANDOVER_TAKEN,
+)
+"""Who asked, what was promised, who goes on with it."""
+
 BESIDE_THE_POINT = frozenset(
     {
         Event.CLOCK_HALF,
@@ -148,15 +161,7 @@ BESIDE_THE_POINT = frozenset(
         Event.TRANSFERRED,
         Event.ESCALATED,
         Event.QUESTION_REMINDED,
-        Event.IDENTITY_CHECKED,
-        Event.CALL_RECORDED,
-        Event.PROMISE_MADE,
-        Event.PROMISE_WARNED,
-        Event.PROMISE_KEPT,
-        Event.PROMISE_BROKEN,
-        Event.TRUE_REASON_SET,
-        Event.HANDED_OVER,
-        Event.HANDOVER_TAKEN,
+        *_AROUND_THE_CASE,
     }
 )
 """Nothing that a decision rests on has changed: the version somebody has seen stays the newest."""
@@ -172,15 +177,7 @@ _FACTS = (
     Event.AGENT_WROTE,
     Event.WOKEN,
     Event.ORDER_CHANGED,
-    Event.IDENTITY_CHECKED,
-    Event.CALL_RECORDED,
-    Event.PROMISE_MADE,
-    Event.PROMISE_WARNED,
-    Event.PROMISE_KEPT,
-    Event.PROMISE_BROKEN,
-    Event.TRUE_REASON_SET,
-    Event.HANDED_OVER,
-    Event.HANDOVER_TAKEN,
+    *_AROUND_THE_CASE,
     Event.SCAM_FLAGGED,
 )
 """Things that happen in any open state and change none."""

@@ -16,9 +16,10 @@ from unwind.flow import offers
 from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke
 from unwind.flow.execute import Locked, lock_both
+from unwind.flow.private_words import keep_words
 from unwind.flow.questions import TOP_PRIORITY, end_pause_of, fall_silent
 from unwind.flow.services import Services
-from unwind.storage import privacy, questions
+from unwind.storage import questions
 from unwind.storage.database import Connection
 
 
@@ -42,23 +43,12 @@ async def answer(
         require(question.state is QuestionState.OPEN, "question_closed", state=question.state)
         require(not is_agreed or offers.needs_address(question) == bool(address), "address_needed")
         said: dict[str, object] = {**(evidence or {})}
-        for field, text in ((f"answer:{question.n}", note), ("address", address)):
-            if text:
-                said[field.partition(":")[0]] = await _keep(conn, services, locked, field, text)
+        if note:
+            said["answer"] = await keep_words(conn, services, locked, f"answer:{question.n}", note)
+        if address:
+            said["address"] = await keep_words(conn, services, locked, "address", address, is_of_case=False)
         await take_answer(conn, services, locked, question, is_agreed=is_agreed, actor=actor, said=said)
         return question.case_id
-
-
-async def _keep(conn: Connection, services: Services, locked: Locked, field: str, text: str) -> str:
-    key = await privacy.keep_private(
-        conn,
-        services.vault,
-        locked.order.order_id,
-        {field: text},
-        wrapped_key=locked.row.wrapped_key,
-        case_id=None if field == "address" else locked.case.case_id,
-    )
-    return privacy.commit_to(text, key=key)
 
 
 async def take_answer(

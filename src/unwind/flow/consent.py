@@ -6,6 +6,7 @@ from unwind.domain.access import Principal
 from unwind.domain.decisions import Ruling
 from unwind.domain.errors import require
 from unwind.domain.questions import Audience, Kind, Question
+from unwind.domain.ruling_documents import plan_document
 from unwind.domain.transitions import State
 from unwind.flow import review
 from unwind.flow.answers import take_answer
@@ -60,5 +61,5 @@ def _subject(ruling: Ruling, seen: review.Rehearsal) -> dict[str, Any]:
         "kept_minor": ruling.kept_minor,
         "amount_minor": sum(part.returned_minor for part in seen.carried.parts),
         "costs": [[cost.fee, cost.amount_minor, cost.bearer] for cost in ruling.costs],
-        "plan": review.plan_document(seen.carried),
+        "plan": plan_document(seen.carried.parts),
     }

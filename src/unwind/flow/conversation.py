@@ -16,6 +16,7 @@ from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke
 from unwind.flow.execute import Locked, lock_both
 from unwind.flow.outgoing import check_outgoing, outgoing_facts
+from unwind.flow.private_words import keep_words
 from unwind.flow.queue import require_hold
 from unwind.flow.receipt import buyer_channel
 from unwind.flow.services import Services
@@ -197,14 +198,7 @@ async def _record(
     *,
     answered_at: bool,
 ) -> None:
-    key = await privacy.keep_private(
-        conn,
-        services.vault,
-        locked.order.order_id,
-        {f"talk:{data['n']}": text},
-        wrapped_key=locked.row.wrapped_key,
-        case_id=locked.case.case_id,
-    )
+    said = await keep_words(conn, services, locked, f"talk:{data['n']}", text)
     is_agent = event is Event.AGENT_WROTE
     now: datetime = locked.now
     await record(
@@ -213,7 +207,7 @@ async def _record(
         event,
         at=now,
         actor=principal.actor,
-        data={**data, "words": privacy.commit_to(text, key=key)},
+        data={**data, "words": said},
         first_human_at=now if is_agent else None,
         answered_at=now if answered_at else None,
         is_due_now=True,

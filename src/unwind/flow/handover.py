@@ -9,6 +9,7 @@ from unwind.domain.errors import Refusal, require
 from unwind.domain.transitions import Event, State
 from unwind.flow.chronicle import record
 from unwind.flow.execute import lock_both
+from unwind.flow.private_words import keep_words
 from unwind.flow.queue import has_room
 from unwind.flow.services import Services
 from unwind.storage import handovers, locks, principals, privacy, promises, queue
@@ -85,15 +86,7 @@ async def _give(services: Services, principal: Principal, to: str, one: Given) -
         require(is_new, "handed_over_already")
         data: dict[str, object] = {"to": to}
         if one.note:
-            key = await privacy.keep_private(
-                conn,
-                services.vault,
-                case.order_id,
-                {NOTE: one.note},
-                wrapped_key=locked.row.wrapped_key,
-                case_id=one.case_id,
-            )
-            data["note"] = privacy.commit_to(one.note, key=key)
+            data["note"] = await keep_words(conn, services, locked, NOTE, one.note)
         await record(conn, one.case_id, Event.HANDED_OVER, at=locked.now, actor=principal.actor, data=data)
 
 

@@ -31,9 +31,10 @@ from unwind.flow.execute import Locked
 from unwind.flow.links import mint_link
 from unwind.flow.notify import STAFF, has_own_chat, staff_channel
 from unwind.flow.outgoing import check_outgoing, outgoing_facts
+from unwind.flow.private_words import keep_words
 from unwind.flow.receipt import buyer_channel
 from unwind.flow.services import Services
-from unwind.storage import cases, clocks, messages, privacy, questions
+from unwind.storage import cases, clocks, messages, questions
 from unwind.storage.database import Connection
 
 TOP_PRIORITY = 95
@@ -85,7 +86,7 @@ async def ask(
     data["on_silence"] = question.on_silence
     if words:
         check_outgoing(words, await outgoing_facts(conn, case_id=case_id, order_id=locked.order.order_id))
-        data["words"] = await _keep_words(conn, services, locked, question, words)
+        data["words"] = await keep_words(conn, services, locked, f"question:{n}", words)
     is_answer: dict[str, Any] = {}
     if audience is Audience.BUYER:
         await clocks.begin_pause(conn, case_id, at=now, until=due_at, reason=kind.value, by=by.actor)
@@ -97,18 +98,6 @@ async def ask(
     await record(conn, case_id, Event.QUESTION_ASKED, at=now, actor=by.actor, data=data, is_due_now=True, **is_answer)
     await settle_stroke(conn, case_id)
     return question
-
-
-async def _keep_words(conn: Connection, services: Services, locked: Locked, question: Question, words: str) -> str:
-    key = await privacy.keep_private(
-        conn,
-        services.vault,
-        locked.order.order_id,
-        {f"question:{question.n}": words},
-        wrapped_key=locked.row.wrapped_key,
-        case_id=locked.case.case_id,
-    )
-    return privacy.commit_to(words, key=key)
 
 
 def fact_of(question: Question) -> str:

@@ -7,18 +7,14 @@ a person may decide alone is given up again and waits, as a question, for a seco
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 
 from unwind.domain.access import Principal, Scope, authorise
-from unwind.domain.case import CaseOutcome, Kind, Leg, Part, PartState, RefundOn, Way
+from unwind.domain.case import CaseOutcome, Kind, Leg, Part, PartState
 from unwind.domain.decisions import (
     TAKES_BACK,
-    Bearer,
     Choice,
-    Cost,
-    Fee,
     Ruling,
     plan_digest,
     reasons_for_a_second,
@@ -28,30 +24,35 @@ from unwind.domain.errors import require
 from unwind.domain.identity import Level
 from unwind.domain.legs import HAS_LEFT, LegKind, LegState
 from unwind.domain.merchant_cancel import needs_agreement
-from unwind.domain.next_step import ASKED_OF_THE_BUYER
-from unwind.domain.order import LineId
 from unwind.domain.questions import Audience, Question, QuestionState
 from unwind.domain.questions import Kind as QuestionKind
+from unwind.domain.ruling_documents import (
+    ENDS_AS,
+    is_carried_out_at_once,
+    plan_document,
+    read_ruling,
+    ruling_document,
+)
 from unwind.domain.transitions import Event, State
 from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke, start_round
 from unwind.flow.execute import Lease, Locked, lock_both
 from unwind.flow.identity import require_identity
 from unwind.flow.parts import Carried, carry_out, lay_back
+from unwind.flow.private_words import keep_words
 from unwind.flow.questions import ask
 from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
-from unwind.storage import cases, costs, privacy, questions
+from unwind.storage import cases, costs, questions
 from unwind.storage.database import Connection
 
 STOPS_GOODS = frozenset({LegKind.HOLD_SHIPMENT, LegKind.RECALL_PARCEL})
 """A refusal of these has changed nothing: the part can be planned anew."""
 ENDS = {
-    Choice.DECLINE: (Event.DECLINED, CaseOutcome.DECLINED),
-    Choice.HAND_ON: (Event.HANDED_ON, CaseOutcome.HANDED_ON),
-    Choice.KEEP: (Event.KEPT, CaseOutcome.RETAINED),
+    Choice.DECLINE: Event.DECLINED,
+    Choice.HAND_ON: Event.HANDED_ON,
+    Choice.KEEP: Event.KEPT,
 }
-"""Choices after which nothing has to be carried out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +130,7 @@ async def decide(
         data: dict[str, object] = {}
         if address:
             await require_identity(conn, principal, locked.order.order_id, Level.STRONG)
-            data["address"] = await _keep_private(conn, services, locked, "address", address, is_of_case=False)
+            data["address"] = await keep_words(conn, services, locked, "address", address, is_of_case=False)
         return await decide_within(conn, services, locked, principal, ruling, data=data)
 
 
@@ -146,7 +147,7 @@ async def decide_within(
     require(locked.case.state is State.REVIEW, "not_in_review", state=locked.case.state)
     said = {"choice": ruling.choice, "reason": ruling.reason_code, **data}
     if ruling.note:
-        said["note"] = await _keep_private(conn, services, locked, "note", ruling.note)
+        said["note"] = await keep_words(conn, services, locked, "note", ruling.note)
     if ruling.choice is Choice.ANSWER:
         await _answer(conn, locked, principal, said)
         return None
@@ -166,7 +167,11 @@ async def decide_within(
         locked,
         kind=QuestionKind.APPROVAL,
         audience=Audience.LEAD,
-        subject={"ruling": ruling_document(ruling), "why": list(seen.second), "plan": plan_document(seen.carried)},
+        subject={
+            "ruling": ruling_document(ruling),
+            "why": list(seen.second),
+            "plan": plan_document(seen.carried.parts),
+        },
         digest=seen.digest,
         by=principal,
         words=ruling.note,
@@ -194,7 +199,7 @@ async def second(services: Services, principal: Principal, question_id: str, *, 
             f":{principal.principal_id}" not in question.asked_by and principal.principal_id not in locked.case.barred,
             "different_person_needed",
         )
-        evidence = {"note": await _keep_private(conn, services, locked, "note", note)} if note else {}
+        evidence = {"note": await keep_words(conn, services, locked, "note", note)} if note else {}
         is_first = await questions.close_question(
             conn,
             question_id,
@@ -261,21 +266,6 @@ async def attempt(conn: Connection, locked: Locked, principal: Principal, ruling
     )
 
 
-async def _keep_private(
-    conn: Connection, services: Services, locked: Locked, field: str, text: str, *, is_of_case: bool = True
-) -> str:
-    """Encrypts it with the order's key; the history gets a commitment."""
-    key = await privacy.keep_private(
-        conn,
-        services.vault,
-        locked.order.order_id,
-        {field: text},
-        wrapped_key=locked.row.wrapped_key,
-        case_id=locked.case.case_id if is_of_case else None,
-    )
-    return privacy.commit_to(text, key=key)
-
-
 def _require_fresh(locked: Locked, ruling: Ruling) -> None:
     require(
         locked.case.version == ruling.case_version and locked.order.version == ruling.order_version,
@@ -320,14 +310,14 @@ async def _conclude(
     others = [part for part in locked.case.parts if part.part_no not in decided]
     still_waiting = any(part.state is PartState.REVIEW for part in others)
     running = any(part.state in {PartState.EXECUTING, PartState.DONE} for part in others)
-    is_end = ruling.choice in ENDS and not any(part.legs for part in carried.parts)
+    is_end = is_carried_out_at_once(ruling.choice, carried.parts)
     outcome = None
     if still_waiting:
         event = Event.PART_DECIDED
     elif is_end and running:
         event = Event.REST_CONTINUES
     elif is_end:
-        event, outcome = ENDS[ruling.choice]
+        event, outcome = ENDS[ruling.choice], ENDS_AS[ruling.choice]
     else:
         event = Event.APPROVED
     said = {**data, "parts": sorted(decided)}
@@ -347,68 +337,6 @@ async def _conclude(
         answered_at=None if still_waiting else locked.now,
         decided_at=locked.now,
         is_due_now=True,
-    )
-
-
-def tells(carried: Carried, choice: Choice) -> list[str]:
-    """The facts the buyer will be told if it goes as planned (`wording.TEXTS`)."""
-    if choice in ENDS and not any(part.legs for part in carried.parts):
-        return [ENDS[choice][1].value]
-    facts: list[str] = []
-    for part in carried.parts:
-        if part.way in ASKED_OF_THE_BUYER:
-            facts.append(ASKED_OF_THE_BUYER[Way(part.way)])
-        if part.way == Way.KEEP:
-            facts.append(CaseOutcome.RETAINED.value)
-        elif any(kind == LegKind.REFUND for kind, _, _ in part.legs):
-            facts += ["refund_on_its_way", "refund_done"]
-        else:
-            facts.append("cancelled")
-    return list(dict.fromkeys(facts))
-
-
-def plan_document(carried: Carried) -> list[dict[str, Any]]:
-    """The plan as people and links are shown it: codes, amounts, units."""
-    return [
-        {
-            "part_no": part.part_no,
-            "way": str(part.way),
-            "stage": str(part.stage),
-            "refund_on": str(part.refund_on),
-            "lines": dict(part.lines),
-            "paid_minor": part.paid_minor,
-            "kept_minor": part.kept_minor,
-            "returned_minor": part.returned_minor,
-            "legs": [{"kind": kind, "target": target, "amount_minor": amount} for kind, target, amount in part.legs],
-        }
-        for part in carried.parts
-    ]
-
-
-def ruling_document(ruling: Ruling) -> dict[str, Any]:
-    """Without the note, which is private, and without versions: the plan's digest stands for them."""
-    return {
-        "choice": ruling.choice.value,
-        "part_no": ruling.part_no,
-        "lines": dict(ruling.lines),
-        "refund_on": ruling.refund_on.value if ruling.refund_on else None,
-        "costs": [[cost.fee.value, cost.amount_minor, cost.bearer.value] for cost in ruling.costs],
-        "compensation_minor": ruling.compensation_minor,
-        "reason_code": ruling.reason_code,
-    }
-
-
-def read_ruling(document: Mapping[str, Any]) -> Ruling:
-    return Ruling(
-        choice=Choice(document["choice"]),
-        case_version=0,
-        order_version=0,
-        part_no=document["part_no"],
-        lines={LineId(line_id): units for line_id, units in document["lines"].items()},
-        refund_on=RefundOn(document["refund_on"]) if document["refund_on"] else None,
-        costs=tuple(Cost(fee=Fee(f), amount_minor=a, bearer=Bearer(b)) for f, a, b in document["costs"]),
-        compensation_minor=document["compensation_minor"],
-        reason_code=document["reason_code"],
     )
 
 

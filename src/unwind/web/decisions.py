@@ -12,6 +12,7 @@ from unwind.domain.errors import Refusal, require
 from unwind.domain.identity import Level
 from unwind.domain.order import LineId
 from unwind.domain.questions import Audience, Kind, OnSilence, Question
+from unwind.domain.ruling_documents import plan_document, told_facts
 from unwind.flow import answers, consent, hand_work, note_costs, offers, review
 from unwind.flow.answer import refund_estimate
 from unwind.flow.identity import require_identity
@@ -43,7 +44,7 @@ async def preview_decision(services: Wired, caller: Caller, case_id: str, body: 
     """What the decision would do: money per payment, coupons, stock, parcel, messages. Worked out by doing it and giving it up again."""
     locked, seen = await review.rehearse(services, caller, case_id, body.ruling())
     methods = {p.payment_id: p.method for p in locked.order.payments}
-    parts = review.plan_document(seen.carried)
+    parts = plan_document(seen.carried.parts)
     for part in parts:
         shares = [
             (methods.get(leg["target"], ""), leg["amount_minor"])
@@ -62,7 +63,7 @@ async def preview_decision(services: Wired, caller: Caller, case_id: str, body: 
             "default_bearer": default_bearer(locked.case.reason, locked.case.rule),
             "needs_consent": seen.needs_consent,
             "needs_second": list(seen.second),
-            "tells": review.tells(seen.carried, body.choice),
+            "tells": told_facts(seen.carried.parts, body.choice),
         }
     )
 
