@@ -20,7 +20,7 @@ from unwind.policy.engine import DEFAULT_POLICY, load_default
 from unwind.storage.database import Database
 from unwind.storage.privacy import Vault
 from unwind.web.app import build_app
-from unwind.web.rights import RIGHTS
+from unwind.web.rights import RIGHTS, Right
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -331,14 +331,17 @@ def access() -> str:
     """Who may do what: roles and scopes of `domain/access.py`, operations of `web/rights.py`."""
     roles = [role for role in Role if role is not Role.SYSTEM]
 
-    def marks(scope: Scope) -> list[str]:
-        return ["●" if scope in SCOPES_OF[role] else "" for role in roles]
+    def marks(right: Right) -> list[str]:
+        return ["●" if set(scopes_of(right)) & SCOPES_OF[role] else "" for role in roles]
+
+    def scopes_of(right: Right) -> tuple[Scope, ...]:
+        return right if isinstance(right, tuple) else (right,) if right is not None else ()
 
     scopes = [(f"`{scope}`", SCOPE_WORDS[scope], *marks(scope)) for scope in Scope]
     operations = [
-        (f"`{method} {path}`", f"`{scope}`", *marks(scope))
-        for (method, path), scope in RIGHTS.items()
-        if scope is not None
+        (f"`{method} {path}`", " or ".join(f"`{scope}`" for scope in scopes_of(right)), *marks(right))
+        for (method, path), right in RIGHTS.items()
+        if right is not None
     ]
     opened = [f"- `{method} {path}`" for (method, path), scope in RIGHTS.items() if scope is None]
     return (
@@ -346,7 +349,7 @@ def access() -> str:
             (
                 NOTICE,
                 (
-                    "# Who may do what\n\nSource: `src/unwind/domain/access.py`, `src/unwind/web/rights.py`. Every operation asks for one scope; a role "
+                    "# Who may do what\n\nSource: `src/unwind/domain/access.py`, `src/unwind/web/rights.py`. Every operation asks for a scope; a role "
                     "holds scopes; an API key may hold fewer than its role. Besides, `authorise` asks whose the thing is: a buyer's token speaks for one "
                     "order, somebody bound to a merchant sees that shop only, and what is somebody else's answers 404. What belongs to no merchant "
                     "(stock, alerts, bills, holidays, the record of the door) is closed to everybody who is bound to one."

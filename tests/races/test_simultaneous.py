@@ -110,7 +110,7 @@ async def test_a_worker_that_slept_past_its_lease_writes_nothing(world: World) -
 
 
 async def test_two_agents_decide_and_one_is_told_so(world: World) -> None:
-    order_id = await world.order(lines=[line(price=600_000)])
+    order_id = await world.order(risk="suspected")
     case_id = (await world.cancel(order_id))["case_id"]
     seen = await world.dossier(case_id)
     versions = {"case_version": seen["version"], "order_version": seen["order"]["version"]}

@@ -19,11 +19,12 @@ def test_keys_and_indexes_survive_the_upgrade(postgres: EmbeddedPostgres) -> Non
                 ("reader", "agent", ["cases:read"]),
                 ("shop", "integrator", ["orders:write", "cases:request"]),
                 ("seller", "merchant", ["cases:read"]),
+                ("stray", "merchant", ["cases:read"]),
                 ("bench", "warehouse", ["tasks:answer"]),
             ):
                 conn.execute(
-                    "INSERT INTO principals (principal_id, key_hash, role, scopes, display_name) VALUES (%s, %s, %s, %s, '')",
-                    (name, name.encode(), role, scopes),
+                    "INSERT INTO principals (principal_id, key_hash, role, scopes, display_name, merchant_id) VALUES (%s, %s, %s, %s, '', %s)",
+                    (name, name.encode(), role, scopes, "m" if name == "seller" else None),
                 )
             conn.execute(
                 "INSERT INTO orders (order_id, merchant_id, buyer_ref, currency, placed_at, released_stage, promise, shipping_minor, revision)"
@@ -40,6 +41,7 @@ def test_keys_and_indexes_survive_the_upgrade(postgres: EmbeddedPostgres) -> Non
             "reader": set(),
             "shop": {"cases:cancel_own"},
             "seller": {"cases:cancel_own"},
+            "stray": set(),
             "bench": set(),
         }
         assert behind == (1,), "left for the worker"

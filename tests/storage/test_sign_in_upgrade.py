@@ -38,6 +38,12 @@ async def test_keys_survive_the_upgrade(postgres: EmbeddedPostgres) -> None:
         assert web is not None
         assert web.scopes == {Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope.STOCK_READ}
         assert lead is not None
-        assert lead.scopes == {Scope.CASES_READ, Scope.CASES_DECIDE, Scope.DESK_READ, Scope.CASES_LEAD}
+        assert lead.scopes == {
+            Scope.CASES_READ,
+            Scope.CASES_DECIDE,
+            Scope.DESK_READ,
+            Scope.CASES_LEAD,
+            Scope.CONTACTS_HANDLE,
+        }
     finally:
         postgres.drop_database("before_sign_in")

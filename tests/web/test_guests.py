@@ -134,7 +134,7 @@ async def test_links_are_signed_short_lived_and_no_tokens(world: World) -> None:
     as_token = await world.call("POST", "/api/v1/cancellations", role=link, json={"order_id": order_id})
     assert as_token.status_code == 401
     token = (await world.ok("POST", f"/api/v1/orders/{order_id}/buyer-token"))["token"]
-    forged = [token, f"us_{token}", link[:-1] + "0" * 2, link.replace("us_", "ub_"), "us_", "", "us_é.ü"]
+    forged = [token, f"sl_{token}", link[:-1] + "0" * 2, link.replace("sl_", "ub_"), "sl_", "", "sl_é.ü"]
     for text in forged:
         assert (await post(world, "store-tokens", {"link_token": text})).status_code == 401, text
     old = mint_store_link(

@@ -60,20 +60,23 @@ async def require_identity(conn: Connection, principal: Principal, order_id: str
 
 
 async def answer_questions(services: Services, principal: Principal, order_id: str, answers: Answers) -> Checked:
-    """Check (a): order number, last digits of the buyer's telephone, and an item or the amount."""
+    """Check (a): order number, last digits of the buyer's telephone, and an item or the amount.
+
+    Wrong answers are counted for orders there are not, too, and apart for those of other shops: nobody locks somebody else's.
+    """
     authorise(principal, Scope.CONTACTS_HANDLE)
     await take_turn(services, "identity", principal.principal_id, most=CHECKS_MAX, per=CHECKS_PER)
-    wrong = services.vault.blind("attempts:identity_wrong", order_id)
     async with services.database.transaction() as conn:
+        row = await _visible(conn, principal, order_id)
+        asked = order_id if row is not None else f"{order_id} of {principal.merchant_id}"
+        wrong = services.vault.blind("attempts:identity_wrong", asked)
         require(
             await attempts.attempts_so_far(conn, "identity_wrong", wrong, per=WRONG_PER) < WRONG_MAX, "identity_locked"
         )
-        row = await _visible(conn, principal, order_id)
         phone = await privacy.open_private(conn, services.vault, order_id, codes.BOUND) or ""
         if row is not None and _knows(row, phone, answers):
             return await _pass(conn, principal, order_id, Method.QUESTIONS)
-        if row is not None:
-            await attempts.count_attempt(conn, "identity_wrong", wrong, per=WRONG_PER)
+        await attempts.count_attempt(conn, "identity_wrong", wrong, per=WRONG_PER)
     raise Refusal("identity_not_shown")
 
 

@@ -54,6 +54,7 @@ def order_document(invoice: Invoice) -> dict[str, Any]:
         "promise": "none",
         "shipping_minor": 0,
         "risk": "unknown",
+        "store_id": "",
         "is_paid": True,
         "lines": [
             {

@@ -22,7 +22,7 @@ KEY_CACHE_S = 15.0
 DEMO_PREFIX = "uk_demo_"
 """Published keys; refused by every process that does not run the demo, whatever the database says."""
 TOKEN_PREFIX = "ub_"  # noqa: S105 - a prefix, not a secret
-LINK_PREFIX = "us_"
+LINK_PREFIX = "sl_"
 
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -129,9 +129,10 @@ async def who(request: Request) -> Principal:
     principal = await _identify(request)
     route = request.scope.get("route")
     path = route.path_format if route is not None else request.scope["path"]
-    scope = RIGHTS.get((request.method, path))
-    if scope is None or not may(principal, scope):
-        raise Refusal("forbidden", **({"scope": scope} if scope is not None else {}))
+    right = RIGHTS.get((request.method, path)) or ()
+    scopes = right if isinstance(right, tuple) else (right,)
+    if not any(may(principal, scope) for scope in scopes):
+        raise Refusal("forbidden", **({"scope": scopes[0]} if scopes else {}))
     return principal
 
 

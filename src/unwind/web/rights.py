@@ -11,7 +11,10 @@ from unwind.domain.access import Scope
 OPEN: Final = None
 """Asks for no credential: it proves its sender otherwise, or tells nothing."""
 
-RIGHTS: dict[tuple[str, str], Scope | None] = {
+Right = Scope | tuple[Scope, ...] | None
+"""Of several, one is enough: which, depends on what is sent, and the step of the flow asks for it."""
+
+RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", "/health"): OPEN,
     ("GET", "/ready"): OPEN,
     ("POST", "/callbacks/{connection}"): OPEN,
@@ -27,7 +30,7 @@ RIGHTS: dict[tuple[str, str], Scope | None] = {
     ("GET", "/api/v1/oidc/login"): OPEN,
     ("GET", "/api/v1/oidc/callback"): OPEN,
     # buyers, and whoever speaks for them
-    ("POST", "/api/v1/cancellations"): Scope.CASES_REQUEST,
+    ("POST", "/api/v1/cancellations"): (Scope.CASES_REQUEST, Scope.CASES_CANCEL_OWN),
     ("GET", "/api/v1/cancellations/{case_id}"): Scope.CASES_READ,
     ("POST", "/api/v1/cancellations/{case_id}/withdraw"): Scope.CASES_REQUEST,
     ("POST", "/api/v1/cancellations/{case_id}/agreement"): Scope.CASES_REQUEST,

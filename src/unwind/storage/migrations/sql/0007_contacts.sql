@@ -169,7 +169,8 @@ CREATE TRIGGER lookups_kept BEFORE TRUNCATE ON lookups FOR EACH STATEMENT EXECUT
 
 -- Keys go on doing what they did: who decides cases also handles contacts, who asks for merchants still cancels for them.
 UPDATE principals SET scopes = array_append(scopes, 'cases:cancel_own')
-WHERE role IN ('merchant', 'integrator', 'lead', 'admin') AND (role = 'merchant' OR 'cases:request' = ANY(scopes));
+WHERE role IN ('merchant', 'integrator', 'lead', 'admin') AND (role = 'merchant' OR 'cases:request' = ANY(scopes))
+  AND (role <> 'merchant' OR merchant_id IS NOT NULL);
 UPDATE principals SET scopes = array_append(scopes, 'contacts:handle')
 WHERE role IN ('agent', 'lead', 'admin') AND 'cases:decide' = ANY(scopes) AND NOT 'contacts:handle' = ANY(scopes);
 
