@@ -8,6 +8,7 @@ import pytest
 from tests.flow.test_situations import assert_nothing_broken, case_row, finish_return, told, units
 from tests.flow.test_stories import ask, click, events_of, parcel_moves
 from tests.world import World, line, payment, shipment
+from unwind.doctor import examine
 
 
 async def in_review(world: World, **given: Any) -> tuple[str, str]:
@@ -381,3 +382,77 @@ async def test_no_more_than_ten_attachments(world: World) -> None:
         assert (await attach(world, case_id, pdf)).status_code == 201
     last = await attach(world, case_id, pdf)
     assert (last.status_code, last.json()["code"]) == (409, "too_many_attachments")
+
+
+async def test_a_stale_decision_is_told_what_has_happened_since(world: World) -> None:
+    order_id, case_id = await in_review(world)
+    seen = await world.dossier(case_id)
+    await ask(world, case_id, "claim")
+    await ask(
+        world, case_id, "costs", costs=[{"fee": "freight", "amount_minor": 1, "bearer": "carrier"}], reference="r"
+    )
+    await world.cancel(order_id, channel="hotline", text="还没处理吗")
+    body = {"choice": "recall", "case_version": seen["version"], "order_version": seen["order"]["version"]}
+    late = await world.call("POST", f"/api/v1/desk/cases/{case_id}/decisions", role="agent", json=body)
+    assert (late.status_code, late.json()["code"]) == (409, "stale")
+    assert late.json()["facts"]["changed"] == "cost_noted,contacted_again", "a claim is beside the point"
+
+
+# tasks by link ------------------------------------------------------------------------------------------------------
+
+
+async def open_task(world: World, case_id: str) -> dict[str, Any]:
+    rows = (await world.ok("GET", "/api/v1/desk/tasks", role="agent"))["tasks"]
+    return next(row for row in rows if row["case_id"] == case_id)
+
+
+async def test_a_task_is_answered_by_link_with_what_proves_it(world: World) -> None:
+    await world.put_merchant("shop", warehouse="manual")
+    order_id = await world.order(released_stage="picking")
+    case_id = (await world.cancel(order_id))["case_id"]
+    await world.run()
+    task = await open_task(world, case_id)
+    assert (task["kind"], task["audience"]) == ("hold_shipment", "warehouse")
+    made = await world.ok("POST", f"/api/v1/desk/tasks/{task['task_id']}/link", role="agent")
+    path = f"/api/v1/links/{made['link'].rsplit('/', 1)[1]}"
+    shown = (await world.client.get(path)).json()
+    assert (shown["kind"], shown["subject"], shown["is_open"]) == ("task", {"leg": "hold_shipment"}, True)
+    assert "13800001234" not in str(shown)
+    bare = await world.client.post(path, json={"agree": True})
+    assert (bare.status_code, bare.json()["code"]) == (422, "evidence_needed")
+    done = await world.client.post(path, json={"agree": True, "reference": "shelf-7"})
+    assert (done.status_code, done.json()["state"]) == (200, "done")
+    twice = await world.client.post(path, json={"agree": False})
+    assert (twice.status_code, twice.json()["code"]) == (409, "task_answered")
+    await world.run(until="archived", case_id=case_id)
+    assert [r["amount_minor"] for r in await world.refunds(order_id)] == [1000]
+    [row] = (await world.dossier(case_id))["tasks"]
+    assert (row["answered_by"], row["evidence"]["reference"]) == ("warehouse:link-1", "shelf-7")
+    async with world.services.database.survey() as conn:
+        assert await examine(conn, world.services.vault) == [], (
+            "the warehouse's own books know nothing of a hold by hand"
+        )
+
+
+async def test_a_task_refused_by_link_goes_to_a_person_and_moves_no_money(world: World) -> None:
+    await world.put_merchant("shop", warehouse="manual")
+    order_id = await world.order(released_stage="picking")
+    case_id = (await world.cancel(order_id))["case_id"]
+    await world.run()
+    task = await open_task(world, case_id)
+    made = await world.ok("POST", f"/api/v1/desk/tasks/{task['task_id']}/link", role="agent")
+    refused = await world.client.post(f"/api/v1/links/{made['link'].rsplit('/', 1)[1]}", json={"agree": False})
+    assert refused.json()["state"] == "refused"
+    await world.run()
+    row = await case_row(world, case_id)
+    assert (row["state"], row["rule"]) == ("review", "hold_refused")
+    assert await world.refunds(order_id) == []
+
+
+async def test_a_task_that_moves_money_has_no_link(world: World) -> None:
+    _, case_id = await in_review(world)
+    await world.decide(case_id, "keep", compensation_minor=100)
+    await world.run()
+    task = (await world.ok("GET", "/api/v1/desk/tasks", role="finance"))["tasks"][0]
+    refused = await world.call("POST", f"/api/v1/desk/tasks/{task['task_id']}/link", role="agent")
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_by_link")

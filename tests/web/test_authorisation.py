@@ -126,6 +126,7 @@ EXPECTED: dict[str, Row] = {
     "GET /api/v1/desk/bill-differences": row({"lead", "ops", "finance", "admin", "auditor"}, "platform"),
     "POST /api/v1/desk/bill-differences/{difference_id}/settle": row({"lead", "finance", "admin"}, "platform"),
     "GET /api/v1/desk/tasks": row(TASKS | {"ops", "auditor"}, "list"),
+    "POST /api/v1/desk/tasks/{task_id}/link": row(DESK),
     "POST /api/v1/desk/tasks/{task_id}/result": row(TASKS),
     "POST /api/v1/desk/claims/next": row(DESK, "list"),
     "POST /api/v1/desk/cases/{case_id}/claim": row(DESK),

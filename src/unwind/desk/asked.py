@@ -1,5 +1,6 @@
 """Questions as people see them: at the desk with everything, behind a link with only what is asked."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from unwind.domain.questions import Audience, Question, QuestionState
@@ -46,6 +47,33 @@ def shown_to_buyer(question: Question) -> dict[str, Any]:
         "kind": question.kind,
         "subject": {name: question.subject[name] for name in SHOWN_TO_BUYER if name in question.subject},
         "due_at": question.due_at,
+    }
+
+
+async def task_behind_link(conn: Connection, task: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be done, for whoever does it: goods and parcels, nothing about the buyer."""
+    row = await orders.read_order(conn, task["order_id"])
+    if row is None:
+        return {}
+    return {
+        "kind": "task",
+        "audience": task["audience"],
+        "order_id": task["order_id"],
+        "currency": row.order.currency,
+        "lines": [
+            {"line_id": line.line_id, "title": line.title, "quantity": line.quantity} for line in row.order.lines
+        ],
+        "parcels": [
+            {"carrier": s.carrier, "waybill_no": s.waybill_no, "stage": s.stage}
+            for s in row.order.shipments
+            if task["target"] in {"", s.shipment_id}
+        ],
+        "subject": {"leg": task["kind"]},
+        "words": "",
+        "due_at": task["due_at"],
+        "time_zone": row.order.merchant.time_zone,
+        "state": task["state"],
+        "is_open": task["state"] == "open",
     }
 
 

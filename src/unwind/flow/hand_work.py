@@ -1,14 +1,17 @@
 """Legs carried out by people: the answer to a task is recorded exactly as a connector's answer would be."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from unwind.domain.access import Principal, Scope, authorise
+from unwind.domain.access import Principal, Role, Scope, authorise
 from unwind.domain.case import Leg
 from unwind.domain.errors import Refusal, require
 from unwind.domain.legs import HAS_LEFT, LegKind, LegState
 from unwind.domain.outcome import Outcome, OutcomeKind
+from unwind.domain.questions import LINK_LIFE_AFTER_DUE
 from unwind.flow import calls
 from unwind.flow.execute import Locked, lock_both, record_outcome
+from unwind.flow.links import TASK, mint_link
 from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
 from unwind.storage import locks, tasks
@@ -50,8 +53,47 @@ async def note_outcome(
         await _record(conn, services, locked, leg, is_done=is_done, evidence={**evidence, "by": principal.actor})
 
 
+BY_LINK = frozenset({"warehouse", "carrier", "merchant", "store"})
+"""Who may answer a task without an account; money is answered by people who have signed in."""
+
+
+async def make_task_link(services: Services, principal: Principal, task_id: str) -> str:
+    """A link by which whoever carries the task out answers it. Raises `not_by_link` for tasks that move money."""
+    async with services.database.connection() as conn:
+        task = await tasks.read_task(conn, task_id)
+    if task is None:
+        raise Refusal("not_found")
+    authorise(principal, Scope.CASES_DECIDE, merchant_id=task["merchant_id"], order_id=task["order_id"])
+    require(task["audience"] in BY_LINK and task["kind"] in BY_HAND - {LegKind.COMPENSATE}, "not_by_link")
+    require(task["state"] == "open", "task_answered")
+    expires_at = int((task["due_at"] + LINK_LIFE_AFTER_DUE).timestamp())
+    return mint_link(services.vault.token_key, subject=f"{TASK}{task_id}", expires_at=expires_at)
+
+
+async def answer_task_by_link(
+    services: Services, task: Mapping[str, Any], *, is_done: bool, evidence: Mapping[str, str | int]
+) -> None:
+    """Whoever holds the link answers this one task. A done one names what proves it."""
+    require(not is_done or bool(evidence.get("reference")), "evidence_needed")
+    holder = Principal(
+        principal_id=f"link-{task['task_id']}",
+        role=Role.WAREHOUSE,
+        scopes=frozenset({Scope.TASKS_ANSWER}),
+        merchant_id=task["merchant_id"],
+        order_id=None,
+    )
+    actor = f"{task['audience']}:link-{task['leg_no']}"
+    await answer_task(services, holder, task["task_id"], is_done=is_done, evidence=evidence, actor=actor)
+
+
 async def answer_task(
-    services: Services, principal: Principal, task_id: str, *, is_done: bool, evidence: Mapping[str, str | int]
+    services: Services,
+    principal: Principal,
+    task_id: str,
+    *,
+    is_done: bool,
+    evidence: Mapping[str, str | int],
+    actor: str | None = None,
 ) -> None:
     """Raises `task_answered` when somebody was faster, or the case no longer waits for it."""
     async with services.database.transaction() as conn:
@@ -64,7 +106,7 @@ async def answer_task(
         locked = await lock_both(conn, task["case_id"], token=None)
         state = "done" if is_done else "refused"
         is_first = await tasks.answer_task(
-            conn, task_id, state=state, by=principal.actor, at=locked.now, evidence=evidence
+            conn, task_id, state=state, by=actor or principal.actor, at=locked.now, evidence=evidence
         )
         require(is_first, "task_answered")
         leg = next(g for part in locked.case.parts for g in part.legs if g.leg_no == task["leg_no"])

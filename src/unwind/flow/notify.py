@@ -105,7 +105,7 @@ def _link_params(services: Services, params: Mapping[str, Any]) -> dict[str, Any
     if "question" not in params or "until" not in params or not services.public_url:
         return {}
     expires_at = int((datetime.fromisoformat(params["until"]) + LINK_LIFE_AFTER_DUE).timestamp())
-    token = mint_link(services.vault.token_key, question_id=params["question"], expires_at=expires_at)
+    token = mint_link(services.vault.token_key, subject=params["question"], expires_at=expires_at)
     return {"link": f"{services.public_url}/a/{token}"}
 
 

@@ -153,7 +153,7 @@ async def _tell_others(conn: Connection, services: Services, locked: Locked, que
 def link_of(services: Services, question: Question) -> str:
     """The token; the same for as long as the question lives."""
     expires_at = int((question.due_at + LINK_LIFE_AFTER_DUE).timestamp())
-    return mint_link(services.vault.token_key, question_id=question.question_id, expires_at=expires_at)
+    return mint_link(services.vault.token_key, subject=question.question_id, expires_at=expires_at)
 
 
 async def remind(conn: Connection, locked: Locked, question: Question) -> None:

@@ -20,7 +20,7 @@ from unwind.domain.decisions import (
     reasons_for_a_second,
     ways_on,
 )
-from unwind.domain.errors import require
+from unwind.domain.errors import Refusal, require
 from unwind.domain.identity import Level
 from unwind.domain.legs import HAS_LEFT, LegKind, LegState
 from unwind.domain.merchant_cancel import needs_agreement
@@ -33,7 +33,7 @@ from unwind.domain.ruling_documents import (
     read_ruling,
     ruling_document,
 )
-from unwind.domain.transitions import Event, State
+from unwind.domain.transitions import BESIDE_THE_POINT, Event, State
 from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke, start_round
 from unwind.flow.execute import Lease, Locked, lock_both
@@ -125,7 +125,7 @@ async def decide(
     async with services.database.transaction() as conn:
         locked = await lock_for(conn, principal, case_id)
         require_hold(locked.case, principal, locked.now)
-        _require_fresh(locked, ruling)
+        await _require_fresh(conn, locked, ruling)
         require((ruling.choice is Choice.REDIRECT) == bool(address), "address_needed")
         data: dict[str, object] = {}
         if address:
@@ -266,10 +266,17 @@ async def attempt(conn: Connection, locked: Locked, principal: Principal, ruling
     )
 
 
-def _require_fresh(locked: Locked, ruling: Ruling) -> None:
-    require(
-        locked.case.version == ruling.case_version and locked.order.version == ruling.order_version,
+async def _require_fresh(conn: Connection, locked: Locked, ruling: Ruling) -> None:
+    """What was seen is what is; else the refusal says what has happened since, the newest last."""
+    if locked.case.version == ruling.case_version and locked.order.version == ruling.order_version:
+        return
+    missed = max(0, locked.case.version - ruling.case_version)
+    events = [
+        e["event"] for e in await cases.events_of(conn, locked.case.case_id) if e["event"] not in BESIDE_THE_POINT
+    ]
+    raise Refusal(
         "stale",
+        changed=",".join(events[len(events) - missed :]),
         case_version=locked.case.version,
         order_version=locked.order.version,
         state=locked.case.state,

@@ -211,5 +211,4 @@ async def _asked(services: Services, question: Question) -> Response:
         head = await cases.read_head(conn, question.case_id)
         shown: dict[str, Any] = await shown_question(conn, services.vault, head["order_id"] if head else "", fresh)
     token = link_of(services, question)
-    link = f"{services.public_url}/a/{token}" if services.public_url else f"/a/{token}"
-    return json_response({**shown, "link": link}, status=201)
+    return json_response({**shown, "link": f"{services.public_url}/a/{token}"}, status=201)

@@ -129,6 +129,13 @@ async def list_tasks(
         )
 
 
+@router.post("/tasks/{task_id}/link", status_code=201, responses=ERRORS)
+async def link_task(services: Wired, caller: Caller, task_id: str) -> Response:
+    """For a warehouse, carrier, store or merchant without an account. Whoever holds it answers this one task."""
+    token = await hand_work.make_task_link(services, caller, task_id)
+    return json_response({"task_id": task_id, "link": f"{services.public_url}/a/{token}"}, status=201)
+
+
 @router.post("/tasks/{task_id}/result", responses=ERRORS)
 async def answer_task(services: Wired, caller: Caller, task_id: str, body: TaskResultIn) -> Response:
     """Done, or refused, with what proves it."""

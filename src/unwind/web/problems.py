@@ -94,6 +94,7 @@ CATALOG: dict[str, tuple[int, str, str]] = {
     "goodwill_exceeded": (409, "超过可补偿的额度", "More than may be given away"),
     "not_declined": (409, "该申请未被驳回", "It was not declined"),
     "appeal_decided": (409, "申诉已有结果,不能再次申诉", "The appeal has been decided"),
+    "not_by_link": (409, "该任务涉及资金,须登录后办理", "This task moves money: somebody who has signed in answers it"),
     "not_by_hand": (409, "该步骤不能人工登记结果", "This step's outcome is not noted by hand"),
     "nothing_to_note": (409, "该步骤不在等待结果", "This step waits for no outcome"),
     "attachment_type": (422, "只支持 JPEG、PNG、WebP 图片和 PDF", "Only JPEG, PNG and WebP pictures and PDF"),

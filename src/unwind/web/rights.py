@@ -74,6 +74,7 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/desk/bill-differences"): Scope.MONEY_READ,
     ("POST", "/api/v1/desk/bill-differences/{difference_id}/settle"): Scope.MONEY_SETTLE,
     ("GET", "/api/v1/desk/tasks"): Scope.TASKS_READ,
+    ("POST", "/api/v1/desk/tasks/{task_id}/link"): Scope.CASES_DECIDE,
     ("POST", "/api/v1/desk/tasks/{task_id}/result"): Scope.TASKS_ANSWER,
     ("POST", "/api/v1/desk/claims/next"): Scope.CASES_DECIDE,
     ("POST", "/api/v1/desk/cases/{case_id}/claim"): Scope.CASES_DECIDE,
