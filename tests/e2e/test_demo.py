@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,41 @@ def test_birthday_cake(demo: Demo) -> None:
     queue = demo.client.get("/api/v1/desk/cases", headers=headers).json()["cases"]
     top = [case for case in queue if case["priority"] == queue[0]["priority"]]
     assert "STORY-CAKE" in {case["order_id"] for case in top}
+
+
+def test_phone_waits_when_asked_by_link(demo: Demo) -> None:
+    """The buyer calls again and wants to cancel; the agent offers to wait; a yes by link, and the promise is watched."""
+    answer = demo.cancel("STORY-PHONE", channel="hotline", text="太慢了，不要了，取消订单退款")
+    assert (answer["outcome"], answer["reason"]) == ("in_review", "SHIPPING_TOO_SLOW")
+    case_id = answer["case_id"]
+    headers = {"Authorization": "Bearer uk_demo_agent"}
+    promised_at = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    path = f"/api/v1/desk/cases/{case_id}"
+    offer = demo.client.post(f"{path}/offers", headers=headers, json={"offer": "wait", "promised_at": promised_at})
+    assert offer.status_code == 201, offer.text
+    page = httpx.get(offer.json()["link"])
+    assert page.headers["content-type"].startswith("text/html")
+    token = offer.json()["link"].rsplit("/", 1)[1]
+    said = httpx.post(f"{demo.base}/api/v1/links/{token}", json={"agree": True})
+    assert (said.status_code, said.json()["state"]) == (200, "agreed")
+    assert demo.wait(case_id, "watching")["outcome"] == "waiting"
+
+
+def test_the_demo_speaks_the_providers_own_formats(demo: Demo) -> None:
+    headers = {"Authorization": "Bearer uk_demo_admin"}
+    rows = demo.client.get("/api/v1/admin/connections", headers=headers).json()["connections"]
+    assert {row["connection_id"]: row["provider"] for row in rows} == {
+        "wxpay": "wechat_pay",
+        "alipay": "alipay",
+        "unionpay": "unionpay",
+        "wms": "qimen",
+        "sf": "sf",
+        "zto": "zto",
+        "yto": "yto",
+        "sms": "aliyun_sms",
+        "wechat": "wechat_subscribe",
+        "dingtalk": "dingtalk",
+    }
 
 
 def test_people_sign_in(demo: Demo) -> None:
