@@ -5,22 +5,18 @@ import gc
 import json
 import secrets
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from unwind import __version__
+from unwind.commanding import console, opened, settings_or_exit
 from unwind.domain.access import KEY_ROLES, Role, key_scopes
-from unwind.flow.services import Services
-from unwind.processes import DatabaseUrls, database
-from unwind.settings import Settings, SettingsInvalid, load_settings
+from unwind.processes import database
 from unwind.staff_cli import app as staff_app
 
 app = typer.Typer(
@@ -29,30 +25,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-console = Console()
-
-
-def settings_or_exit(*, is_demo: bool = False) -> Settings:
-    try:
-        return load_settings(is_demo=is_demo)
-    except SettingsInvalid as error:
-        console.print(f"[red]{error}[/red]")
-        raise typer.Exit(2) from error
-
-
-@asynccontextmanager
-async def opened(settings: Settings, urls: DatabaseUrls, *, as_owner: bool = False) -> AsyncIterator[Services]:
-    """Services on an open database."""
-    from unwind.bootstrap import wired
-    from unwind.storage.database import Database
-
-    db = Database(urls.owner if as_owner else urls.app, connections_max=settings.connections_max)
-    async with wired(settings, db) as services:
-        await db.open()
-        try:
-            yield services
-        finally:
-            await db.close()
 
 
 @app.command()

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from unwind.commanding import console, opened, settings_or_exit
 from unwind.domain.access import SYSTEM, Role
 from unwind.domain.errors import Refusal
 from unwind.domain.sign_in import normalise_login
@@ -19,7 +19,6 @@ app = typer.Typer(
     help="Accounts of people. A password comes from a prompt or standard input, or is made and printed once; never from an argument.",
     no_args_is_help=True,
 )
-console = Console()
 T = TypeVar("T")
 Ask = Annotated[
     bool, typer.Option("--ask", help="Ask for the password (or read it from standard input) instead of making one.")
@@ -126,7 +125,6 @@ def _show(made: NewPassword, *, is_asked: bool) -> None:
 
 
 def _carry_out(job: Callable[[Services], Awaitable[T]]) -> T:
-    from unwind.cli import opened, settings_or_exit
     from unwind.processes import database
     from unwind.web.problems import CATALOG
 
