@@ -52,6 +52,8 @@ class UnitMove:
     case_id: str | None = None
     source: Bucket = Bucket.RESERVED
     target: Bucket = Bucket.RESTOCKED
+    to_pool: str = ""
+    """Where it is put on another shelf than it came from; that one takes it whether open or not."""
 
 
 async def move(conn: Connection, moves: Sequence[UnitMove], *, source: Bucket, target: Bucket, now: datetime) -> None:
@@ -74,6 +76,7 @@ def move_row(one: UnitMove, at: datetime) -> dict[str, Any]:
         "source": one.source,
         "target": one.target,
         "at": at,
+        **({"to_pool": one.to_pool} if one.to_pool else {}),
     }
 
 
@@ -86,9 +89,9 @@ WHERE l.order_id = m.order_id AND l.line_id = m.line_id
 BOOK_MOVES = """
 moved AS (
     SELECT m.*, l.sku, l.location,
-        CASE WHEN m.target = 'restocked' AND s.is_pool_open IS FALSE THEN 'normal' ELSE l.pool END AS pool
+        CASE WHEN m.to_pool <> '' THEN m.to_pool WHEN m.target = 'restocked' AND s.is_pool_open IS FALSE THEN 'normal' ELSE l.pool END AS pool
     FROM doc, jsonb_to_recordset(d->'moves') AS m(order_id text, line_id text, units integer, case_id text, source text,
-        target text, at timestamptz)
+        target text, at timestamptz, to_pool text)
     JOIN order_lines l USING (order_id, line_id)
     LEFT JOIN stock s ON (s.sku, s.location, s.pool) = (l.sku, l.location, l.pool)
 ), noted AS (
@@ -108,6 +111,20 @@ WHERE (s.sku, s.location, s.pool) = (back.sku, back.location, back.pool)
 
 A limited pool that has closed meanwhile does not take units back; they go to the normal pool of the same SKU and location.
 """
+
+
+async def open_pool(conn: Connection, order_id: str, line_ids: Sequence[str], pool: str) -> None:
+    """The pool exists beside those the built-in shop keeps of the same SKU and place."""
+    await conn.execute(
+        """
+        INSERT INTO stock (sku, location, pool, available)
+        SELECT DISTINCT l.sku, l.location, %(pool)s, 0 FROM order_lines l
+        WHERE l.order_id = %(order)s AND l.line_id = ANY(%(lines)s)
+          AND EXISTS (SELECT FROM stock s WHERE (s.sku, s.location) = (l.sku, l.location))
+        ON CONFLICT DO NOTHING
+        """,
+        {"order": order_id, "lines": list(line_ids), "pool": pool},
+    )
 
 
 async def set_stock(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -7,10 +7,14 @@ from typing import Any
 from unwind.storage.database import Connection, to_json
 
 
+def task_of(case_id: str, leg_no: int) -> str:
+    return f"{case_id}-T{leg_no}"
+
+
 async def open_task(
     conn: Connection, *, case_id: str, leg_no: int, audience: str, opened_at: datetime, due_at: datetime
 ) -> str:
-    task_id = f"{case_id}-T{leg_no}"
+    task_id = task_of(case_id, leg_no)
     await conn.execute(
         """
         INSERT INTO tasks (task_id, case_id, leg_no, audience, state, opened_at, due_at)
