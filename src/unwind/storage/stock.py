@@ -128,7 +128,10 @@ async def open_pool(conn: Connection, order_id: str, line_ids: Sequence[str], po
 
 
 async def set_stock(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Sets the free units of pools of the built-in shop; the opening balance is a ledger row like any other."""
+    """Sets the free units of pools of the built-in shop; the opening balance is a ledger row like any other.
+
+    What was there is counted first, which makes it be read before it is overwritten: else the whole new count would be booked.
+    """
     await conn.execute(
         """
         WITH n AS (
@@ -144,7 +147,7 @@ async def set_stock(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None
             FROM n LEFT JOIN old USING (sku, location, pool) WHERE n.available <> coalesce(old.available, 0)
         )
         INSERT INTO stock AS s (sku, location, pool, available, is_pool_open)
-        SELECT sku, location, pool, available, is_pool_open FROM n
+        SELECT sku, location, pool, available, is_pool_open FROM n WHERE (SELECT count(*) FROM old) >= 0
         ON CONFLICT (sku, location, pool) DO UPDATE SET available = excluded.available, is_pool_open = excluded.is_pool_open
         """,
         {"rows": to_json(list(rows))},
