@@ -3,8 +3,6 @@
 import asyncio
 from typing import Any
 
-import pytest
-
 from tests.flow.test_bench_scans import scan
 from tests.flow.test_situations import assert_nothing_broken, case_row, units
 from tests.flow.test_stories import events_of
