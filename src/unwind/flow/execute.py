@@ -260,7 +260,10 @@ async def _open_task(conn: Connection, services: Services, locked: Locked, call:
         due = locked.now + services.pace.hand_back
     elif leg.kind is LegKind.HOLD_SHIPMENT:
         due = locked.now + timedelta(seconds=locked.order.merchant.hold_timeout_s)
-    code = {"code": CASH_AT_COUNTER} if is_cash else {}
+    at_hand = calls.at_hand_of(call)
+    if at_hand:
+        due = locked.now + services.pace.at_hand
+    code = {"code": CASH_AT_COUNTER} if is_cash else {"code": at_hand} if at_hand else {}
     task_id = await tasks.open_task(
         conn, case_id=locked.case.case_id, leg_no=leg.leg_no, audience=audience, opened_at=locked.now, due_at=due
     )

@@ -73,7 +73,7 @@ async def list_tasks(
     """Open tasks, most urgent first."""
     cursor = await conn.execute(
         """
-        SELECT t.task_id, t.case_id, t.audience, t.state, t.opened_at, t.due_at, g.kind, g.target, g.amount_minor,
+        SELECT t.task_id, t.case_id, t.audience, t.state, t.opened_at, t.due_at, g.kind, g.target, g.code, g.amount_minor,
             (SELECT o.store_id FROM orders o WHERE o.order_id = c.order_id) AS store_id, c.order_id, c.merchant_id, c.priority
         FROM tasks t JOIN cases c USING (case_id) JOIN legs g USING (case_id, leg_no)
         WHERE t.state = 'open' AND (%(m)s::text IS NULL OR c.merchant_id = %(m)s) AND (%(a)s::text IS NULL OR t.audience = %(a)s)
