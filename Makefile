@@ -37,7 +37,10 @@ bench-desk: setup ## ten agents, five hundred cases in bursts, every stroke and 
 bench-lookup: setup ## every kind of look-up among 250,000 orders, over HTTP
 	$(BIN)/python -m benchmarks.lookup
 
+bench-scan: setup ## every kind of scan among 120,000 orders, over HTTP
+	$(BIN)/python -m benchmarks.scan
+
 lock: setup ## renew requirements/*.txt from *.in
 	bash scripts/lock.sh
 
-.PHONY: help setup run test test-fast lint bench bench-desk bench-lookup lock
+.PHONY: help setup run test test-fast lint bench bench-desk bench-lookup bench-scan lock

@@ -47,6 +47,10 @@ IS_CHANGING_NOTHING = [
     "HANDED_OVER",
     "HANDOVER_TAKEN",
     "SCAM_FLAGGED",
+    "PARCEL_SCANNED",
+    "RETURN_SCANNED",
+    "RETURN_INSPECTED",
+    "FALSE_DISPATCH",
 ]
 
 STORY = (
@@ -319,6 +323,8 @@ SCOPE_WORDS = {
     Scope.MONEY_READ: "账务查看",
     Scope.MONEY_SETTLE: "账务处理",
     Scope.STOCK_READ: "库存查看",
+    Scope.WAREHOUSE_READ: "仓库查看",
+    Scope.WAREHOUSE_WORK: "仓库作业",
     Scope.OPERATIONS_READ: "运行查看",
     Scope.SCRIPTS_WRITE: "话术维护",
     Scope.AUDIT_READ: "审计查看",

@@ -86,6 +86,13 @@ def test_who_may_decide_and_who_may_change_things() -> None:
     assert holders[Scope.ORDERS_WRITE] == {Role.ADMIN, Role.SYSTEM, Role.INTEGRATOR}
     assert holders[Scope.TASKS_ANSWER] == desk | {Role.WAREHOUSE, Role.MERCHANT, Role.FINANCE}
     assert holders[Scope.TASKS_READ] == holders[Scope.TASKS_ANSWER] | {Role.OPS, Role.AUDITOR}
+    assert holders[Scope.WAREHOUSE_WORK] == {Role.WAREHOUSE, Role.MERCHANT, Role.ADMIN, Role.SYSTEM}
+    assert holders[Scope.WAREHOUSE_READ] == holders[Scope.WAREHOUSE_WORK] | {
+        Role.AGENT,
+        Role.LEAD,
+        Role.OPS,
+        Role.AUDITOR,
+    }
     assert holders[Scope.MONEY_SETTLE] == {Role.LEAD, Role.FINANCE, Role.ADMIN, Role.SYSTEM}
     assert holders[Scope.MONEY_READ] == holders[Scope.MONEY_SETTLE] | {Role.OPS, Role.AUDITOR}
     assert holders[Scope.CASES_REQUEST] == desk | {Role.BUYER, Role.INTEGRATOR}
@@ -97,6 +104,7 @@ def test_who_may_decide_and_who_may_change_things() -> None:
         Scope.CASES_REQUEST,
         Scope.CASES_DECIDE,
         Scope.TASKS_ANSWER,
+        Scope.WAREHOUSE_WORK,
         Scope.MONEY_SETTLE,
         Scope.ADMIN,
     }

@@ -43,6 +43,8 @@ OPERATIONS = {"lead", "ops", "admin", "auditor"}
 AUDIT = {"admin", "auditor"}
 ADMIN = {"admin"}
 SHOP = {"integrator", "admin"}
+BENCH = {"warehouse", "merchant", "admin"}
+SEES_BENCH = BENCH | {"agent", "lead", "ops", "auditor"}
 PASSWORD = "correct horse battery"
 
 
@@ -128,6 +130,15 @@ EXPECTED: dict[str, Row] = {
     "GET /api/v1/desk/tasks": row(TASKS | {"ops", "auditor"}, "list"),
     "POST /api/v1/desk/tasks/{task_id}/link": row(DESK),
     "POST /api/v1/desk/tasks/{task_id}/result": row(TASKS),
+    "GET /api/v1/warehouse/stops": row(SEES_BENCH, "list"),
+    "POST /api/v1/warehouse/scans": row(BENCH),
+    "POST /api/v1/warehouse/holds/{case_id}/{leg_no}": row(BENCH),
+    "GET /api/v1/warehouse/returns": row(SEES_BENCH, "list"),
+    "POST /api/v1/warehouse/returns/scan": row(BENCH, "list"),
+    "POST /api/v1/warehouse/returns/{return_id}/inspection": row(BENCH),
+    "POST /api/v1/warehouse/returns/{return_id}/attachments": row(BENCH),
+    "POST /api/v1/warehouse/returns/{return_id}/close": row(BENCH),
+    "GET /api/v1/warehouse/false-dispatches": row(SEES_BENCH, "list"),
     "POST /api/v1/desk/claims/next": row(DESK, "list"),
     "POST /api/v1/desk/cases/{case_id}/claim": row(DESK),
     "DELETE /api/v1/desk/cases/{case_id}/claim": row(DESK),
@@ -251,6 +262,7 @@ class Target:
     promise_id: str
     attachment_id: str
     task_id: str
+    return_id: str
     staff_id: str
     key_owner: str
     key_id: str
@@ -285,10 +297,23 @@ class Stage:
             promise_id=await self.call_and_promise(shop, case_id),
             attachment_id=str(attached["attachment_id"]),
             task_id=task["task_id"],
+            return_id=await self.unexpected_return(shop),
             staff_id=await self.colleague(shop),
             key_owner=key_owner,
             key_id=key_id,
         )
+
+    async def unexpected_return(self, shop: str) -> str:
+        self.made += 1
+        return_id = f"X-{self.made}"
+        await self.world.sql(
+            "INSERT INTO returns (return_id, merchant_id, code, state, scanned_at, scanned_by, received_at)"
+            " VALUES (%s, %s, %s, 'unexpected', unwind_now(), 'x', unwind_now())",
+            return_id,
+            shop,
+            return_id,
+        )
+        return return_id
 
     async def fresh(self, target: Target, operation: str) -> Target:
         """What one caller does to it must not stand in another's way."""
@@ -371,6 +396,7 @@ class Stage:
             "token": "ul_nothing",
             "difference_id": "1",
             "task_id": target.task_id,
+            "return_id": target.return_id,
             "connection_id": "wxpay",
             "alert_id": "1",
             "scope": "merchant",
@@ -472,6 +498,11 @@ BODIES: dict[str, Callable[[Target], Any]] = {
     },
     "POST /api/v1/desk/bill-differences/{difference_id}/settle": lambda _: {"resolution": "explained"},
     "POST /api/v1/desk/tasks/{task_id}/result": lambda _: {"outcome": "done"},
+    "POST /api/v1/warehouse/scans": lambda t: {"code": t.order_id, "kind": "pack", "event_id": t.order_id},
+    "POST /api/v1/warehouse/holds/{case_id}/{leg_no}": lambda _: {"outcome": "accept"},
+    "POST /api/v1/warehouse/returns/scan": lambda t: {"code": t.order_id, "event_id": t.order_id},
+    "POST /api/v1/warehouse/returns/{return_id}/inspection": lambda _: {"lines": [{"line_id": "L1", "good": 1}]},
+    "POST /api/v1/warehouse/returns/{return_id}/close": lambda _: {"closed_as": "kept"},
     "POST /api/v1/desk/cases/{case_id}/transfer": lambda _: {"to": "nobody"},
     "POST /api/v1/desk/cases/{case_id}/escalate": lambda _: {"reason_code": "x"},
     "POST /api/v1/cancellations/{case_id}/conversation": lambda _: {"text": "到哪了"},

@@ -71,6 +71,10 @@ EVENTS = {
     "handed_over": "交班 handed over",
     "handover_taken": "接班确认 hand-over taken",
     "scam_flagged": "疑似诈骗 flagged as a scam",
+    "parcel_scanned": "仓库扫描 scanned in the warehouse",
+    "return_scanned": "退货到仓 a return has arrived",
+    "return_inspected": "退货验收 the return is inspected",
+    "false_dispatch": "虚假发货 called shipped, not picked up",
 }
 
 

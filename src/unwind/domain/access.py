@@ -41,6 +41,10 @@ class Scope(StrEnum):
     MONEY_SETTLE = "money:settle"
     """Bill differences, and whatever else books money without a gateway."""
     STOCK_READ = "stock:read"
+    WAREHOUSE_READ = "warehouse:read"
+    """What must not ship, what has come back, what was called shipped."""
+    WAREHOUSE_WORK = "warehouse:work"
+    """Scan, answer holds, take returns in."""
     OPERATIONS_READ = "operations:read"
     """Connections, alerts, working time, who is on duty."""
     SCRIPTS_WRITE = "scripts:write"
@@ -59,6 +63,7 @@ _READ_ALL = frozenset(
         Scope.TASKS_READ,
         Scope.MONEY_READ,
         Scope.STOCK_READ,
+        Scope.WAREHOUSE_READ,
         Scope.OPERATIONS_READ,
     }
 )
@@ -73,6 +78,7 @@ _DESK = frozenset(
         Scope.TASKS_READ,
         Scope.TASKS_ANSWER,
         Scope.STOCK_READ,
+        Scope.WAREHOUSE_READ,
         Scope.ACCOUNT,
     }
 )
@@ -96,7 +102,15 @@ SCOPES_OF: dict[Role, frozenset[Scope]] = {
     ),
     Role.OPS: _READ_ALL | {Scope.SCRIPTS_WRITE, Scope.ACCOUNT},
     Role.WAREHOUSE: frozenset(
-        {Scope.ORDERS_READ, Scope.TASKS_READ, Scope.TASKS_ANSWER, Scope.STOCK_READ, Scope.ACCOUNT}
+        {
+            Scope.ORDERS_READ,
+            Scope.TASKS_READ,
+            Scope.TASKS_ANSWER,
+            Scope.STOCK_READ,
+            Scope.WAREHOUSE_READ,
+            Scope.WAREHOUSE_WORK,
+            Scope.ACCOUNT,
+        }
     ),
     Role.MERCHANT: frozenset(
         {
@@ -106,6 +120,8 @@ SCOPES_OF: dict[Role, frozenset[Scope]] = {
             Scope.DESK_READ,
             Scope.TASKS_READ,
             Scope.TASKS_ANSWER,
+            Scope.WAREHOUSE_READ,
+            Scope.WAREHOUSE_WORK,
             Scope.ACCOUNT,
         }
     ),
@@ -164,7 +180,8 @@ SYSTEM = Principal(
 
 FOLLOWS_FROM: dict[Scope, frozenset[Scope]] = {
     Scope.CASES_DECIDE: frozenset({Scope.DESK_READ}),
-    Scope.TASKS_ANSWER: frozenset({Scope.TASKS_READ}),
+    Scope.TASKS_ANSWER: frozenset({Scope.TASKS_READ, Scope.WAREHOUSE_READ, Scope.WAREHOUSE_WORK}),
+    Scope.WAREHOUSE_WORK: frozenset({Scope.WAREHOUSE_READ}),
     Scope.MONEY_SETTLE: frozenset({Scope.MONEY_READ}),
     Scope.ORDERS_READ: frozenset({Scope.STOCK_READ}),
     Scope.ADMIN: frozenset({Scope.CASES_LEAD, Scope.OPERATIONS_READ, Scope.SCRIPTS_WRITE, Scope.AUDIT_READ}),

@@ -88,6 +88,12 @@ class Event(StrEnum):
     HANDOVER_TAKEN = "handover_taken"
     SCAM_FLAGGED = "scam_flagged"
     """Somebody offers to pay, or to be paid, outside the platform."""
+    PARCEL_SCANNED = "parcel_scanned"
+    """At the packing bench or the dock, and it meant something for the case."""
+    RETURN_SCANNED = "return_scanned"
+    RETURN_INSPECTED = "return_inspected"
+    FALSE_DISPATCH = "false_dispatch"
+    """Called shipped, and no carrier has picked it up."""
 
 
 OPEN_STATES = (State.EXECUTING, State.REVIEW, State.WATCHING, State.SETTLING, State.NOTIFYING)
@@ -179,6 +185,10 @@ _FACTS = (
     Event.ORDER_CHANGED,
     *_AROUND_THE_CASE,
     Event.SCAM_FLAGGED,
+    Event.PARCEL_SCANNED,
+    Event.RETURN_SCANNED,
+    Event.RETURN_INSPECTED,
+    Event.FALSE_DISPATCH,
 )
 """Things that happen in any open state and change none."""
 

@@ -14,11 +14,13 @@ from unwind.storage import attachments, privacy
 PER_CASE_MAX = 10
 
 
-async def attach(services: Services, principal: Principal, case_id: str, content: bytes) -> dict[str, str | int]:
-    """By the buyer, or by whoever speaks for them. Raises `attachment_type`, `attachment_too_large`, `too_many_attachments`, `case_closed`."""
+async def attach(
+    services: Services, principal: Principal, case_id: str, content: bytes, *, scope: Scope = Scope.CASES_REQUEST
+) -> dict[str, str | int]:
+    """By the buyer, or by whoever speaks for them; by the warehouse of what came back. Raises `attachment_type`, `attachment_too_large`, `too_many_attachments`, `case_closed`."""
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, case_id, token=None)
-        authorise(principal, Scope.CASES_REQUEST, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
+        authorise(principal, scope, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
         require(locked.case.state is not State.ARCHIVED, "case_closed")
         media_type = media_type_of(content)
         require(await attachments.count_of(conn, case_id) < PER_CASE_MAX, "too_many_attachments")

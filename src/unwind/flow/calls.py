@@ -9,6 +9,7 @@ from unwind.domain.legs import LegKind, LegState
 from unwind.domain.order import Order, Payment, Shipment
 from unwind.domain.outcome import Outcome, OutcomeKind, TradeState
 from unwind.domain.refund_number import request_number
+from unwind.domain.stage import Stage
 from unwind.flow.services import Services
 from unwind.ports.carrier import Carrier, ParcelCall
 from unwind.ports.payment import PaymentGateway, RefundCall
@@ -34,6 +35,8 @@ TASK_AUDIENCE = {
     LegKind.RELEASE_STOCK: "merchant",
 }
 """Who carries a leg out where there is no connector."""
+RIDER = "rider"
+"""The carrier of same-city orders that one person brings at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +86,20 @@ def is_of_store(call: Call) -> bool:
             return False
 
 
+def at_hand_of(call: Call) -> str:
+    """Who can still stop a parcel that a telephone call reaches faster than a carrier's system: a rider, a pick-up point. Empty: nobody."""
+    parcel = call.shipment
+    if call.leg.kind is not LegKind.RECALL_PARCEL or parcel is None:
+        return ""
+    if parcel.stage is Stage.AT_PICKUP_POINT:
+        return "hold_at_pickup_point"
+    return "call_rider" if parcel.carrier == RIDER else ""
+
+
 def audience_of(call: Call) -> str:
     """Who carries the leg out where there is no connector."""
-    return "store" if is_of_store(call) else TASK_AUDIENCE[call.leg.kind]
+    is_in_store = is_of_store(call) or at_hand_of(call) == "hold_at_pickup_point"
+    return "store" if is_in_store else TASK_AUDIENCE[call.leg.kind]
 
 
 def connection_of(call: Call) -> str:
@@ -105,7 +119,7 @@ def connection_of(call: Call) -> str:
 
 def party_of(services: Services, call: Call) -> PaymentGateway | Warehouse | Carrier | Shop | None:
     """The connector of the leg; None where a person has to do it. A connection of one merchant serves no other."""
-    if is_of_store(call):
+    if is_of_store(call) or at_hand_of(call):
         return None
     connection = connection_of(call)
     link = services.links.get(connection)

@@ -14,7 +14,7 @@ from typing import Any
 
 from unwind.domain.case import Case, Leg, Part
 from unwind.domain.errors import Refusal, ensure
-from unwind.domain.legs import LegKind, LegState
+from unwind.domain.legs import FINAL, LegKind, LegState
 from unwind.domain.next_step import CASH_AT_COUNTER
 from unwind.domain.order import Order
 from unwind.domain.outcome import Outcome, OutcomeKind
@@ -23,7 +23,7 @@ from unwind.flow import aftermath, calls, goods
 from unwind.flow.chronicle import record
 from unwind.flow.health import is_answer
 from unwind.flow.services import Services
-from unwind.storage import alerts, benefits, cases, locks, money, orders, tasks
+from unwind.storage import alerts, benefits, cases, locks, money, orders, returns, tasks
 from unwind.storage.database import Connection
 
 CALL_TIMEOUT_S = 10
@@ -157,6 +157,8 @@ async def _claim(services: Services, leg: Leg, lease: Lease) -> calls.Call | Non
         locked = await lock_both(conn, lease.case_id, token=lease.token)
         await locks.renew_lease(conn, lease.case_id, lease.token)
         fresh = next(g for part in locked.case.parts for g in part.legs if g.leg_no == leg.leg_no)
+        if fresh.state in FINAL:
+            return None  # a person was faster
         number, amount = fresh.number, fresh.amount_minor
         call = calls.Call(case=locked.case, leg=fresh, order=locked.order, number=number, amount_minor=amount)
         if calls.party_of(services, call) is None:
@@ -258,7 +260,10 @@ async def _open_task(conn: Connection, services: Services, locked: Locked, call:
         due = locked.now + services.pace.hand_back
     elif leg.kind is LegKind.HOLD_SHIPMENT:
         due = locked.now + timedelta(seconds=locked.order.merchant.hold_timeout_s)
-    code = {"code": CASH_AT_COUNTER} if is_cash else {}
+    at_hand = calls.at_hand_of(call)
+    if at_hand:
+        due = locked.now + services.pace.at_hand
+    code = {"code": CASH_AT_COUNTER} if is_cash else {"code": at_hand} if at_hand else {}
     task_id = await tasks.open_task(
         conn, case_id=locked.case.case_id, leg_no=leg.leg_no, audience=audience, opened_at=locked.now, due_at=due
     )
@@ -275,6 +280,8 @@ async def _record(services: Services, call: calls.Call, outcome: Outcome, lease:
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, lease.case_id, token=lease.token)
         fresh = next(leg for part in locked.case.parts for leg in part.legs if leg.leg_no == call.leg.leg_no)
+        if fresh.state in FINAL or (fresh.state is LegState.BLOCKED and "by" in fresh.evidence):
+            return locked.now  # while we asked, a person has brought the answer
         await record_outcome(conn, services, locked, replace(call, leg=fresh), outcome)
         if outcome.alert:
             await alerts.raise_alert(
@@ -399,7 +406,9 @@ async def _effects(conn: Connection, services: Services, locked: Locked, call: c
         case LegKind.RECALL_PARCEL:
             await goods.recall(conn, order, case_id, part, locked.now)
         case LegKind.RECEIVE_RETURN:
-            await goods.take_in(conn, order, case_id, part, locked.now)
+            by = str(outcome.evidence.get("by", ""))
+            if not await returns.finish(conn, case_id, leg.leg_no, at=locked.now, by=by):
+                await goods.take_in(conn, order, case_id, part, locked.now)
         case LegKind.REFUND | LegKind.RESTORE_BENEFIT:
             await _book_refund(conn, locked, leg)
         case LegKind.CANCEL_ORDER | LegKind.AMEND_ORDER:

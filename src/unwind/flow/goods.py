@@ -3,11 +3,15 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from unwind.domain.case import Part
+from unwind.domain.case import Part, Way
+from unwind.domain.inspection import SECOND_POOL
+from unwind.domain.legs import LegKind
 from unwind.domain.order import LineId, Order
 from unwind.domain.stock import Bucket
 from unwind.storage import benefits, orders, shipments, stock
 from unwind.storage.database import Connection
+
+INSPECTED = frozenset({"second", "scrap", "short"})
 
 
 async def shift(
@@ -19,15 +23,20 @@ async def shift(
     sources: Iterable[Bucket],
     target: Bucket,
     now: datetime,
+    to_pool: str = "",
 ) -> dict[LineId, int]:
-    """Moves up to the named units into `target`, taking from the sources in turn. Returns the units that were in none."""
+    """Moves up to the named units into `target`, taking from the sources in turn. Returns the units that were in none. `to_pool`: of the shelf, where it is not their own."""
     rest = dict(quantities)
     for source in sources:
         moves = []
         for line_id, units in rest.items():
             available = min(units, order.line(line_id).buckets.get(source, 0))
             if available:
-                moves.append(stock.UnitMove(order_id=order.order_id, line_id=line_id, units=available, case_id=case_id))
+                moves.append(
+                    stock.UnitMove(
+                        order_id=order.order_id, line_id=line_id, units=available, case_id=case_id, to_pool=to_pool
+                    )
+                )
                 rest[line_id] = units - available
         await stock.move(conn, moves, source=source, target=target, now=now)
     return {line_id: units for line_id, units in rest.items() if units > 0}
@@ -47,24 +56,43 @@ async def recall(conn: Connection, order: Order, case_id: str, part: Part, now: 
 
 async def take_in(conn: Connection, order: Order, case_id: str, part: Part, now: datetime) -> None:
     """A returned parcel arrives, sent back by the carrier or by the buyer: its units wait in quarantine for what the inspection said."""
-    await recall(conn, order, case_id, part, now)
+    rest = dict(part.quantities)
+    first = _came_from(part)
+    if first is not None:
+        rest = await shift(conn, order, case_id, rest, sources=[first], target=Bucket.QUARANTINE, now=now)
+    if not rest:
+        return
+    await shift(conn, order, case_id, rest, sources=[Bucket.SHIPPED], target=Bucket.RECALLED, now=now)
     row = await orders.read_order(conn, order.order_id)
     if row is not None:
         back = [Bucket.RECALLED, Bucket.DELIVERED]
-        await shift(conn, row.order, case_id, part.quantities, sources=back, target=Bucket.QUARANTINE, now=now)
+        await shift(conn, row.order, case_id, rest, sources=back, target=Bucket.QUARANTINE, now=now)
+
+
+def _came_from(part: Part) -> Bucket | None:
+    """Where this part's own units are, so that those of another parcel with the same line are left alone."""
+    if part.way is Way.RETURN:
+        return Bucket.DELIVERED
+    return Bucket.RECALLED if any(leg.kind is LegKind.RECALL_PARCEL for leg in part.legs) else None
 
 
 async def put_back(conn: Connection, order: Order, case_id: str, part: Part, now: datetime) -> None:
-    """Units go back to their pool; of a returned parcel only those that passed inspection."""
-    evidence: dict[str, str | int] = {}
-    for leg in part.legs:
-        evidence.update(leg.evidence)
-    spoiled = {
-        line_id: min(units, int(evidence.get(f"scrap:{line_id}", 0))) for line_id, units in part.quantities.items()
-    }
-    spoiled = {line_id: units for line_id, units in spoiled.items() if units > 0}
-    await shift(conn, order, case_id, spoiled, sources=[Bucket.QUARANTINE], target=Bucket.LOST, now=now)
-    good = {line_id: units - spoiled.get(line_id, 0) for line_id, units in part.quantities.items()}
+    """Units go back to their pool; those of a returned parcel as the inspection found them (`domain/inspection.py`)."""
+    found = {key: int(n) for leg in part.legs for key, n in leg.evidence.items() if key.partition(":")[0] in INSPECTED}
+    rest = dict(part.quantities)
+    for names, target, pool in (
+        (("scrap", "short"), Bucket.LOST, ""),
+        (("second",), Bucket.RESTOCKED, SECOND_POOL),
+    ):
+        units = {
+            line_id: min(n, sum(found.get(f"{name}:{line_id}", 0) for name in names)) for line_id, n in rest.items()
+        }
+        units = {line_id: n for line_id, n in units.items() if n > 0}
+        if units and pool:
+            await stock.open_pool(conn, order.order_id, list(units), pool)
+        await shift(conn, order, case_id, units, sources=[Bucket.QUARANTINE], target=target, now=now, to_pool=pool)
+        rest = {line_id: n - units.get(line_id, 0) for line_id, n in rest.items()}
+    good = {line_id: n for line_id, n in rest.items() if n > 0}
     sources = (
         [Bucket.HELD, Bucket.RESERVED] if not part.shipment_id else [Bucket.QUARANTINE, Bucket.HELD, Bucket.RESERVED]
     )

@@ -50,7 +50,7 @@ async def note_outcome(
         require(leg.kind in BY_HAND, "not_by_hand", kind=leg.kind)
         require(leg.state in HAS_LEFT, "nothing_to_note", state=leg.state)
         await tasks.withdraw_task_of(conn, case_id, leg_no)
-        await _record(conn, services, locked, leg, is_done=is_done, evidence={**evidence, "by": principal.actor})
+        await record_by_hand(conn, services, locked, leg, is_done=is_done, evidence={**evidence, "by": principal.actor})
 
 
 BY_LINK = frozenset({"warehouse", "carrier", "merchant", "store"})
@@ -111,10 +111,10 @@ async def answer_task(
         require(is_first, "task_answered")
         leg = next(g for part in locked.case.parts for g in part.legs if g.leg_no == task["leg_no"])
         require(leg.state in {LegState.TASK, LegState.BLOCKED}, "task_answered")
-        await _record(conn, services, locked, leg, is_done=is_done, evidence={**evidence, "task": task_id})
+        await record_by_hand(conn, services, locked, leg, is_done=is_done, evidence={**evidence, "task": task_id})
 
 
-async def _record(
+async def record_by_hand(
     conn: Connection,
     services: Services,
     locked: Locked,
@@ -122,8 +122,10 @@ async def _record(
     *,
     is_done: bool,
     evidence: Mapping[str, str | int],
+    code: str = "by_hand",
 ) -> None:
+    """The case is locked. What a person brings counts as the other side's answer would."""
     call = calls.Call(case=locked.case, leg=leg, order=locked.order, number=leg.number, amount_minor=leg.amount_minor)
     kind = OutcomeKind.SUCCEEDED if is_done else OutcomeKind.REFUSED
-    await record_outcome(conn, services, locked, call, Outcome(kind=kind, code="by_hand", evidence=evidence))
+    await record_outcome(conn, services, locked, call, Outcome(kind=kind, code=code, evidence=evidence))
     await locks.wake_case(conn, locked.case.case_id)

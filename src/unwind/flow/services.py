@@ -38,6 +38,8 @@ class Pace:
     """A task for a warehouse or merchant without a connector."""
     hand_back: timedelta = timedelta(minutes=10)
     """Goods that a store has picked are back on its shelf by then, or a person looks."""
+    at_hand: timedelta = timedelta(minutes=10)
+    """A rider is called, a pick-up point told to keep a parcel back, by then; or a person looks."""
     counter: timedelta = timedelta(days=7)
     """Cash waits so long at a counter before a person asks about it."""
 

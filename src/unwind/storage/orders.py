@@ -25,7 +25,7 @@ from unwind.domain.order import (
     Shipment,
     VirtualState,
 )
-from unwind.domain.stage import Stage
+from unwind.domain.stage import ON_THE_WAY, Stage
 from unwind.domain.stock import Bucket
 from unwind.storage.database import Connection, to_json
 
@@ -226,12 +226,12 @@ async def insert_orders(conn: Connection, documents: Sequence[Mapping[str, Any]]
 _INSERTS = (
     """
     INSERT INTO orders (order_id, merchant_id, buyer_ref, currency, placed_at, pay_by, planned_dispatch_at, released_stage,
-        promise, shipping_minor, risk, revision, is_paid, store_id)
+        promise, shipping_minor, risk, revision, is_paid, store_id, wave, pick_label)
     SELECT order_id, merchant_id, buyer_ref, currency, placed_at, pay_by, planned_dispatch_at, released_stage,
-        promise, shipping_minor, risk, revision, is_paid, coalesce(store_id, '')
+        promise, shipping_minor, risk, revision, is_paid, coalesce(store_id, ''), coalesce(wave, ''), coalesce(pick_label, '')
     FROM jsonb_to_recordset(%s) AS o(order_id text, merchant_id text, buyer_ref text, currency text, placed_at timestamptz,
         pay_by timestamptz, planned_dispatch_at timestamptz, released_stage text, promise text, shipping_minor bigint,
-        risk text, revision bigint, is_paid boolean, store_id text)
+        risk text, revision bigint, is_paid boolean, store_id text, wave text, pick_label text)
     """,
     """
     INSERT INTO order_lines (order_id, line_id, sku, location, pool, title, quantity, unit_price_minor, traits,
@@ -285,10 +285,10 @@ async def update_shop_facts(conn: Connection, document: Mapping[str, Any]) -> No
         """
         UPDATE orders SET revision = %(revision)s, planned_dispatch_at = %(planned_dispatch_at)s, pay_by = %(pay_by)s,
             released_stage = %(released_stage)s, promise = %(promise)s, risk = %(risk)s, is_paid = %(is_paid)s,
-            version = version + 1
+            wave = %(wave)s, pick_label = %(pick_label)s, version = version + 1
         WHERE order_id = %(order_id)s
         """,
-        document,
+        {"wave": "", "pick_label": "", **document},
     )
     await conn.execute(
         """
@@ -326,14 +326,24 @@ async def upsert_payment(conn: Connection, order_id: str, currency: str, payment
 async def upsert_shipment(conn: Connection, order_id: str, shipment: Mapping[str, Any]) -> None:
     await conn.execute(
         """
-        INSERT INTO shipments AS s (order_id, shipment_id, carrier, waybill_no, reported_stage, picked_up_at, moved_at, fed_at)
+        INSERT INTO shipments AS s (order_id, shipment_id, carrier, waybill_no, reported_stage, picked_up_at, moved_at, fed_at,
+            pickup_due_at)
         VALUES (%(order_id)s, %(shipment_id)s, %(carrier)s, %(waybill_no)s, %(stage)s, %(picked_up_at)s, %(moved_at)s,
-            %(fed_at)s)
+            %(fed_at)s, CASE WHEN %(stage)s = ANY(%(on_the_way)s) AND %(picked_up_at)s::timestamptz IS NULL THEN (
+                SELECT unwind_now() + m.false_dispatch_h * interval '1 hour' FROM merchants m JOIN orders o USING (merchant_id)
+                WHERE o.order_id = %(order_id)s) END)
         ON CONFLICT (order_id, shipment_id) DO UPDATE SET reported_stage = excluded.reported_stage,
             waybill_no = excluded.waybill_no, picked_up_at = coalesce(s.picked_up_at, excluded.picked_up_at),
-            moved_at = coalesce(excluded.moved_at, s.moved_at), fed_at = coalesce(excluded.fed_at, s.fed_at)
+            moved_at = coalesce(excluded.moved_at, s.moved_at), fed_at = coalesce(excluded.fed_at, s.fed_at),
+            pickup_due_at = CASE WHEN s.reported_stage = ANY(%(on_the_way)s) THEN s.pickup_due_at ELSE excluded.pickup_due_at END
         """,
-        {"moved_at": None, "fed_at": None, **shipment, "order_id": order_id},
+        {
+            "moved_at": None,
+            "fed_at": None,
+            **shipment,
+            "order_id": order_id,
+            "on_the_way": [stage.value for stage in ON_THE_WAY],
+        },
     )
     await conn.execute(
         """

@@ -52,6 +52,8 @@ class UnitMove:
     case_id: str | None = None
     source: Bucket = Bucket.RESERVED
     target: Bucket = Bucket.RESTOCKED
+    to_pool: str = ""
+    """Where it is put on another shelf than it came from; that one takes it whether open or not."""
 
 
 async def move(conn: Connection, moves: Sequence[UnitMove], *, source: Bucket, target: Bucket, now: datetime) -> None:
@@ -74,6 +76,7 @@ def move_row(one: UnitMove, at: datetime) -> dict[str, Any]:
         "source": one.source,
         "target": one.target,
         "at": at,
+        **({"to_pool": one.to_pool} if one.to_pool else {}),
     }
 
 
@@ -86,9 +89,9 @@ WHERE l.order_id = m.order_id AND l.line_id = m.line_id
 BOOK_MOVES = """
 moved AS (
     SELECT m.*, l.sku, l.location,
-        CASE WHEN m.target = 'restocked' AND s.is_pool_open IS FALSE THEN 'normal' ELSE l.pool END AS pool
+        CASE WHEN m.to_pool <> '' THEN m.to_pool WHEN m.target = 'restocked' AND s.is_pool_open IS FALSE THEN 'normal' ELSE l.pool END AS pool
     FROM doc, jsonb_to_recordset(d->'moves') AS m(order_id text, line_id text, units integer, case_id text, source text,
-        target text, at timestamptz)
+        target text, at timestamptz, to_pool text)
     JOIN order_lines l USING (order_id, line_id)
     LEFT JOIN stock s ON (s.sku, s.location, s.pool) = (l.sku, l.location, l.pool)
 ), noted AS (
@@ -110,8 +113,25 @@ A limited pool that has closed meanwhile does not take units back; they go to th
 """
 
 
+async def open_pool(conn: Connection, order_id: str, line_ids: Sequence[str], pool: str) -> None:
+    """The pool exists beside those the built-in shop keeps of the same SKU and place."""
+    await conn.execute(
+        """
+        INSERT INTO stock (sku, location, pool, available)
+        SELECT DISTINCT l.sku, l.location, %(pool)s, 0 FROM order_lines l
+        WHERE l.order_id = %(order)s AND l.line_id = ANY(%(lines)s)
+          AND EXISTS (SELECT FROM stock s WHERE (s.sku, s.location) = (l.sku, l.location))
+        ON CONFLICT DO NOTHING
+        """,
+        {"order": order_id, "lines": list(line_ids), "pool": pool},
+    )
+
+
 async def set_stock(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Sets the free units of pools of the built-in shop; the opening balance is a ledger row like any other."""
+    """Sets the free units of pools of the built-in shop; the opening balance is a ledger row like any other.
+
+    What was there is counted first, which makes it be read before it is overwritten: else the whole new count would be booked.
+    """
     await conn.execute(
         """
         WITH n AS (
@@ -127,7 +147,7 @@ async def set_stock(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None
             FROM n LEFT JOIN old USING (sku, location, pool) WHERE n.available <> coalesce(old.available, 0)
         )
         INSERT INTO stock AS s (sku, location, pool, available, is_pool_open)
-        SELECT sku, location, pool, available, is_pool_open FROM n
+        SELECT sku, location, pool, available, is_pool_open FROM n WHERE (SELECT count(*) FROM old) >= 0
         ON CONFLICT (sku, location, pool) DO UPDATE SET available = excluded.available, is_pool_open = excluded.is_pool_open
         """,
         {"rows": to_json(list(rows))},

@@ -7,10 +7,14 @@ from typing import Any
 from unwind.storage.database import Connection, to_json
 
 
+def task_of(case_id: str, leg_no: int) -> str:
+    return f"{case_id}-T{leg_no}"
+
+
 async def open_task(
     conn: Connection, *, case_id: str, leg_no: int, audience: str, opened_at: datetime, due_at: datetime
 ) -> str:
-    task_id = f"{case_id}-T{leg_no}"
+    task_id = task_of(case_id, leg_no)
     await conn.execute(
         """
         INSERT INTO tasks (task_id, case_id, leg_no, audience, state, opened_at, due_at)
@@ -69,7 +73,7 @@ async def list_tasks(
     """Open tasks, most urgent first."""
     cursor = await conn.execute(
         """
-        SELECT t.task_id, t.case_id, t.audience, t.state, t.opened_at, t.due_at, g.kind, g.target, g.amount_minor,
+        SELECT t.task_id, t.case_id, t.audience, t.state, t.opened_at, t.due_at, g.kind, g.target, g.code, g.amount_minor,
             (SELECT o.store_id FROM orders o WHERE o.order_id = c.order_id) AS store_id, c.order_id, c.merchant_id, c.priority
         FROM tasks t JOIN cases c USING (case_id) JOIN legs g USING (case_id, leg_no)
         WHERE t.state = 'open' AND (%(m)s::text IS NULL OR c.merchant_id = %(m)s) AND (%(a)s::text IS NULL OR t.audience = %(a)s)

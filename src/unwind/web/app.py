@@ -40,6 +40,7 @@ from unwind.web import (
     shift,
     staff,
     stream,
+    warehouse,
     worktime,
 )
 from unwind.web.access import KeyCache
@@ -94,6 +95,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
         hotline,
         shift,
         desk,
+        warehouse,
         decisions,
         links,
         conversation,

@@ -90,6 +90,16 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/desk/cases/{case_id}/scripts"): Scope.CASES_DECIDE,
     ("POST", "/api/v1/desk/cases/{case_id}/scripts/{script_id}/insert"): Scope.CASES_DECIDE,
     ("GET", "/api/v1/desk/scripts"): Scope.DESK_READ,
+    # warehouses
+    ("GET", "/api/v1/warehouse/stops"): Scope.WAREHOUSE_READ,
+    ("POST", "/api/v1/warehouse/scans"): Scope.WAREHOUSE_WORK,
+    ("POST", "/api/v1/warehouse/holds/{case_id}/{leg_no}"): Scope.WAREHOUSE_WORK,
+    ("GET", "/api/v1/warehouse/returns"): Scope.WAREHOUSE_READ,
+    ("POST", "/api/v1/warehouse/returns/scan"): Scope.WAREHOUSE_WORK,
+    ("POST", "/api/v1/warehouse/returns/{return_id}/inspection"): Scope.WAREHOUSE_WORK,
+    ("POST", "/api/v1/warehouse/returns/{return_id}/attachments"): Scope.WAREHOUSE_WORK,
+    ("POST", "/api/v1/warehouse/returns/{return_id}/close"): Scope.WAREHOUSE_WORK,
+    ("GET", "/api/v1/warehouse/false-dispatches"): Scope.WAREHOUSE_READ,
     # contacts and shifts
     ("POST", "/api/v1/desk/lookups"): Scope.CONTACTS_HANDLE,
     ("GET", "/api/v1/desk/orders/{order_id}"): Scope.CONTACTS_HANDLE,

@@ -17,6 +17,7 @@ from unwind.doctor import halt_broken_merchants
 from unwind.domain.sign_in import ATTEMPT_WINDOW, OIDC_ROUND_TRIP
 from unwind.flow.archive import anchor_archived
 from unwind.flow.erasure import erase_due
+from unwind.flow.false_dispatch import find_false_dispatches
 from unwind.flow.lookup import index_people
 from unwind.flow.notify import tell_alerts
 from unwind.flow.promises import strike_promises
@@ -58,6 +59,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
         _repeat("health", HEALTH_S, stop, lambda: _health(services)),
         _repeat("bills", HOUSEKEEPING_S, stop, lambda: take_waiting_bills(services, bills)),
         _repeat("people", HOUSEKEEPING_S, stop, lambda: index_people(services)),
+        _repeat("false_dispatch", HOUSEKEEPING_S, stop, lambda: find_false_dispatches(services)),
         _repeat("housekeeping", HOUSEKEEPING_S, stop, lambda: _housekeeping(services)),
         _repeat("calendar", CALENDAR_S, stop, lambda: warn_of_missing_holidays(services.database)),
         _repeat("checkup", CHECKUP_S, stop, lambda: halt_broken_merchants(services)),

@@ -106,6 +106,8 @@ class OrderIn(Strict):
     store_id: Ref = Field(
         default="", description="the store that picks the goods; empty: a warehouse. Fixed with the first revision"
     )
+    wave: Ref = Field(default="", description="the picking wave the warehouse works it in")
+    pick_label: Ref = Field(default="", description="what is stuck on the tote of units in no parcel")
     lines: Annotated[list[LineIn], Field(min_length=1, max_length=500)]
     discounts: Annotated[list[DiscountIn], Field(max_length=100)] = Field(default=[])
     payments: Annotated[list[PaymentIn], Field(max_length=50)] = Field(default=[])
@@ -168,6 +170,9 @@ class MerchantIn(Strict):
     hold_timeout_s: Annotated[int, Field(gt=0, le=86400)] = 120
     agent_limit_minor: Minor = Field(default=500_000, description="above it a decision needs a second person")
     goodwill_limit_minor: Minor = Field(default=5_000, description="what one person may give beside a refund")
+    false_dispatch_h: Annotated[int, Field(ge=1, le=720, strict=True)] = Field(
+        default=24, description="so long a parcel called shipped may wait for its pick-up scan"
+    )
     may_only_tell: bool = Field(
         default=False, description="its published terms let it cancel paid orders; else the buyer has to agree"
     )
