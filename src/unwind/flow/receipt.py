@@ -301,6 +301,8 @@ def _part_row(case_id: str, part_no: int, one: Screened, state: PartState) -> di
         "refund_on": one.decision.refund_on.value,
         "returned_minor": one.part.amounts.returned_minor,
         "completes_order": one.part.completes_order,
+        "policy_verdict": one.policy.verdict.value if one.policy else "",
+        "policy_rule": one.policy.rule if one.policy else "",
     }
 
 

@@ -24,6 +24,7 @@ from unwind.domain.order import LineId, Order
 from unwind.domain.plan import complete_wish, free_units
 from unwind.domain.warnings import offers_outside_payment, was_told_to_say
 from unwind.flow import answer
+from unwind.flow.allowance import tell, within_limits
 from unwind.flow.contact import contact_again, warn_staff
 from unwind.flow.identity import require_identity
 from unwind.flow.receipt import Origin, Receipt, new_case_id, write_down
@@ -185,10 +186,13 @@ async def answer_reading(
         return await _existing(conn, key, row, case_id=joined)
     case_id = new_case_id(row.now)
     note = await _keep_words(conn, services, request, row, case_id=case_id)
+    allowed = await within_limits(conn, row, seen.screened, case_id=case_id, more={})
+    seen = replace(seen, screened=allowed.screened)
     receipt, body = lay_out(services, principal, request, seen, case_id=case_id, note=note)
     await store_receipt(conn, row.order, receipt)
     if request.text and offers_outside_payment(request.text):
         await warn_staff(conn, row.order.merchant.merchant_id, case_id)
+    await tell(conn, allowed, case_id)
     return Answer(status=201, body=body)
 
 

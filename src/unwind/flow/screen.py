@@ -28,6 +28,14 @@ GUARD_TEXTS = {
     "automation_shadow": ("影子模式:只判断不执行", "Shadow mode: decided and logged, not carried out"),
     "automation_confirm": ("确认模式:人工点确认后执行", "Confirm mode: carried out after a person confirms"),
     "buyer_must_agree": ("商家申请取消,须买家同意", "The merchant asks for it: the buyer has to agree"),
+    "cap_reached": (
+        "今日自动退款已达上限,转人工",
+        "Today's automatic refunds have reached their cap: a person decides",
+    ),
+    "breaker_open": (
+        "自动退款异常增多,已熔断,转人工",
+        "The breaker is open after too many automatic refunds: a person decides",
+    ),
     "merchant_halted": ("该商家资金核对异常,暂停自动退款", "Refunds of this merchant are halted after a failed check"),
 }
 
@@ -39,6 +47,8 @@ class Screened:
     part: PartPlan
     facts: Facts
     decision: Decision
+    policy: Decision | None = None
+    """The policy alone, before guards and trust; None where no policy was asked."""
 
 
 def screen(
@@ -62,7 +72,7 @@ def _screen_part(
     facts = gather_facts(
         row.order, part, words=words, channel=channel, risk=row.risk, elsewhere_minor=row.elsewhere_minor, now=now
     )
-    decision = policy.decide(facts)
+    decision = told = policy.decide(facts)
     guarded = guard(
         verdict=decision.verdict,
         stage=part.stage,
@@ -74,12 +84,17 @@ def _screen_part(
     if not rule and guarded.verdict is Verdict.AUTO and needs_agreement(channel, row.order):
         rule = BUYER_MUST_AGREE
     if rule:
-        zh, en = GUARD_TEXTS[rule]
-        decision = replace(decision, verdict=Verdict.REVIEW, rule=rule, explain_zh=zh, explain_en=en)
+        decision = to_a_person(decision, rule)
     bonus = HIGH_URGENCY_BONUS * (words.urgency == "HIGH") + ANGRY_BONUS * (words.emotion == "ANGRY")
     if decision.priority <= ORDINARY_PRIORITY_MAX:
         decision = replace(decision, priority=min(ORDINARY_PRIORITY_MAX, decision.priority + bonus))
-    return Screened(part=part, facts=facts, decision=decision)
+    return Screened(part=part, facts=facts, decision=decision, policy=told)
+
+
+def to_a_person(decision: Decision, rule: str) -> Decision:
+    """Review by a rule of our own instead of what the policy said."""
+    zh, en = GUARD_TEXTS[rule]
+    return replace(decision, verdict=Verdict.REVIEW, rule=rule, explain_zh=zh, explain_en=en)
 
 
 def _trust(row: OrderRow, verdict: Verdict, *, returned_minor: int) -> str:

@@ -32,10 +32,12 @@ WRITES: dict[str, str] = {
     """,
     "parts": """
         INSERT INTO case_parts (case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor,
-            completes_order)
-        SELECT case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor, completes_order
+            completes_order, policy_verdict, policy_rule)
+        SELECT case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor, completes_order,
+            coalesce(policy_verdict, ''), coalesce(policy_rule, '')
         FROM doc, jsonb_to_recordset(d->'parts') AS p(case_id text, part_no integer, kind text, shipment_id text, state text,
-            stage text, verdict text, rule text, refund_on text, returned_minor bigint, completes_order boolean)
+            stage text, verdict text, rule text, refund_on text, returned_minor bigint, completes_order boolean,
+            policy_verdict text, policy_rule text)
     """,
     "lines": """
         INSERT INTO case_lines (case_id, part_no, order_id, line_id, units)

@@ -40,6 +40,7 @@ from unwind.web import (
     shift,
     staff,
     stream,
+    trust,
     worktime,
 )
 from unwind.web.access import KeyCache
@@ -102,6 +103,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
         staff,
         keys,
         worktime,
+        trust,
         callbacks,
     ):
         app.include_router(module.router)
