@@ -135,7 +135,7 @@ async def test_upwards_needs_a_fresh_report_and_downwards_nothing(
     ]
     await world.put_merchant("careful", automation="auto")
     assert (await world.ok("GET", f"{ADMIN}/automation/careful", role="lead"))["level"] == "shadow"
-    with pytest.raises(Exception, match="append-only|never"):
+    with pytest.raises(Exception, match=r"append-only|never"):
         await world.sql("UPDATE automation_changes SET why = 'x'")
 
 
@@ -243,3 +243,94 @@ async def test_what_returns_no_money_is_not_counted(world: World) -> None:
     declined = await world.order(lines=[line(price=600_000)])
     assert (await world.cancel(declined))["outcome"] == "in_review"
     assert await world.sql("SELECT FROM automatic_totals") == []
+
+
+async def switch(world: World, kind: str, **given: str) -> Any:
+    body = {"kind": kind, "why": "gateway trouble", **given}
+    return await world.ok("POST", f"{ADMIN}/leg-switches", role="admin", json=body)
+
+
+async def leg(world: World, case_id: str, kind: str) -> dict[str, Any]:
+    [row] = await world.sql("SELECT * FROM legs WHERE case_id = %s AND kind = %s", case_id, kind)
+    return row
+
+
+async def test_a_switched_off_step_waits_in_sight_and_goes_on_when_it_is_lifted(world: World) -> None:
+    off = await switch(world, "refund")
+    order_id = await world.order()
+    case_id = (await world.cancel(order_id))["case_id"]
+    await world.run()
+    held = await leg(world, case_id, "refund")
+    assert (held["state"], held["code"], held["attempts"]) == ("planned", "switched_off", 0)
+    assert (await world.refunds(order_id), (await world.dossier(case_id))["state"]) == ([], "executing")
+    [shown] = (await world.ok("GET", f"{ADMIN}/leg-switches", role="lead"))["switches"]
+    assert (shown["kind"], shown["off_by"], shown["why"], shown["waiting"]) == (
+        "refund",
+        "admin:test-admin",
+        "gateway trouble",
+        1,
+    )
+    path = f"{ADMIN}/leg-switches/{off['switch_id']}/lift"
+    assert (await world.ok("POST", path, role="admin", json={"why": "mended"}))["resumed"] == 1
+    await world.run(until="archived", case_id=case_id)
+    assert [r["amount_minor"] for r in await world.refunds(order_id)] == [1000]
+    assert (await world.call("POST", path, role="admin", json={"why": "x"})).json()["code"] == "nothing_to_change"
+    told = await world.sql("SELECT what, actor, why FROM trust_events ORDER BY event_id")
+    assert [(t["what"], t["why"]) for t in told] == [("switched_off", "gateway trouble"), ("switched_on", "mended")]
+
+
+async def test_after_the_usual_patience_a_person_hears_of_it_and_cannot_get_round_it(world: World) -> None:
+    await switch(world, "refund", connection="wxpay")
+    order_id = await world.order()
+    case_id = (await world.cancel(order_id))["case_id"]
+    await world.run()
+    await world.pass_time(world.services.pace.parked + timedelta(seconds=1))
+    await world.run()
+    seen = await world.dossier(case_id)
+    assert (seen["state"], seen["parts"][0]["rule"]) == ("review", "switched_off")
+    assert (await world.decide(case_id, "approve")).is_success
+    await world.run()
+    assert (await leg(world, case_id, "refund"))["code"] == "switched_off"
+    assert await world.refunds(order_id) == []
+    assert (await world.dossier(case_id))["state"] == "executing", "it waits again, with patience from now"
+    [row] = await world.sql("SELECT switch_id FROM leg_switches")
+    await world.ok("POST", f"{ADMIN}/leg-switches/{row['switch_id']}/lift", role="admin", json={"why": "mended"})
+    await world.run(until="archived", case_id=case_id)
+    assert len(await world.refunds(order_id)) == 1
+
+
+async def test_other_connections_and_other_merchants_go_on(world: World) -> None:
+    await world.put_merchant("other")
+    await switch(world, "refund", connection="alipay")
+    await switch(world, "refund", merchant_id="other")
+    case_id = (await world.cancel(await world.order()))["case_id"]
+    await world.run(until="archived", case_id=case_id)
+    theirs = (await world.cancel(await world.order(merchant_id="other")))["case_id"]
+    await world.run()
+    assert (await leg(world, theirs, "refund"))["code"] == "switched_off"
+
+
+async def test_what_has_left_is_asked_about_but_not_said_again(world: World) -> None:
+    order_id = await world.order()
+    case_id = (await world.cancel(order_id))["case_id"]
+    await switch(world, "refund")
+    await world.run()
+    await world.sql(
+        "UPDATE legs SET state = 'claimed', number = 'R1', next_try_at = NULL, due_at = NULL, code = '' WHERE case_id = %s AND kind = 'refund'",
+        case_id,
+    )
+    await world.sql("UPDATE cases SET next_check_at = unwind_now() WHERE case_id = %s", case_id)
+    await world.run()
+    held = await leg(world, case_id, "refund")
+    assert (held["state"], held["code"]) == ("unknown", "switched_off")
+    assert await world.refunds(order_id) == []
+
+
+async def test_steps_of_our_own_wait_too(world: World) -> None:
+    await switch(world, "release_stock")
+    case_id = (await world.cancel(await world.order()))["case_id"]
+    await world.run()
+    assert (await leg(world, case_id, "release_stock"))["code"] == "switched_off"
+    [row] = await world.sql("SELECT switch_id FROM leg_switches")
+    await world.ok("POST", f"{ADMIN}/leg-switches/{row['switch_id']}/lift", role="admin", json={"why": "ok"})
+    await world.run(until="archived", case_id=case_id)

@@ -174,6 +174,9 @@ EXPECTED: dict[str, Row] = {
     "PUT /api/v1/admin/automation/{merchant_id}/limits": row(ADMIN),
     "GET /api/v1/admin/breakers": row(OPERATIONS, "list"),
     "POST /api/v1/admin/breakers/{breaker_id}/close": row({"lead", "admin"}),
+    "GET /api/v1/admin/leg-switches": row(OPERATIONS, "list"),
+    "POST /api/v1/admin/leg-switches": row(ADMIN),
+    "POST /api/v1/admin/leg-switches/{switch_id}/lift": row(ADMIN),
     "GET /api/v1/admin/timetable": row(OPERATIONS, "list"),
     "PUT /api/v1/admin/calendars/{scope}/{scope_id}": row(ADMIN),
     "DELETE /api/v1/admin/calendars/{scope}/{scope_id}": row(ADMIN),
@@ -263,6 +266,7 @@ class Target:
     key_id: str
     change_id: str
     breaker_id: str
+    switch_id: str
 
 
 def bearer(credential: str) -> dict[str, str]:
@@ -312,7 +316,12 @@ class Stage:
             " VALUES (%s, '', 'velocity', 2, 1, 'x', unwind_now()) RETURNING breaker_id::text",
             shop,
         )
-        return {**change, **breaker}
+        [switch] = await self.world.sql(
+            "INSERT INTO leg_switches (kind, merchant_id, off_at, off_by, why)"
+            " VALUES ('void_waybill', %s, unwind_now(), 'admin:x', 'x') RETURNING switch_id::text",
+            shop,
+        )
+        return {**change, **breaker, **switch}
 
     async def fresh(self, target: Target, operation: str) -> Target:
         """What one caller does to it must not stand in another's way."""
@@ -399,6 +408,7 @@ class Stage:
             "alert_id": "1",
             "change_id": target.change_id,
             "breaker_id": target.breaker_id,
+            "switch_id": target.switch_id,
             "scope": "merchant",
             "scope_id": target.shop,
             "year": "2030",
@@ -455,6 +465,8 @@ BODIES: dict[str, Callable[[Target], Any]] = {
     "POST /api/v1/admin/automation/{merchant_id}/changes/{change_id}/agree": lambda _: {"why": "x"},
     "PUT /api/v1/admin/automation/{merchant_id}/limits": lambda _: {"why": "x"},
     "POST /api/v1/admin/breakers/{breaker_id}/close": lambda _: {"why": "x"},
+    "POST /api/v1/admin/leg-switches": lambda t: {"kind": "redirect_parcel", "merchant_id": t.shop, "why": "x"},
+    "POST /api/v1/admin/leg-switches/{switch_id}/lift": lambda _: {"why": "x"},
     "POST /api/v1/session": lambda _: {"login": "nobody", "password": "x"},
     "POST /api/v1/cancellations": lambda t: {"order_id": t.order_id},
     "PUT /api/v1/orders/{order_id}": lambda t: ORDER_BODIES[t.shop],

@@ -155,6 +155,8 @@ SELECT c.*,
         AS next_message_at,
     (SELECT array_agg(m.fact) FROM messages m WHERE m.case_id = c.case_id AND m.audience = 'buyer') AS told,
     (SELECT m.halted_at IS NOT NULL FROM merchants m WHERE m.merchant_id = c.merchant_id) AS is_halted,
+    (SELECT jsonb_agg(jsonb_build_array(w.kind, w.connection)) FROM leg_switches w
+        WHERE w.on_at IS NULL AND w.merchant_id IN ('', c.merchant_id)) AS switched_off,
     unwind_now() AS now,
     (SELECT to_jsonb(k) || jsonb_build_object('asked_until', (
             SELECT until_at FROM case_pauses w WHERE w.case_id = k.case_id AND w.ended_at IS NULL))
@@ -211,6 +213,7 @@ def to_case(row: Mapping[str, Any]) -> Case:
         barred=frozenset(row["barred"]),
         is_appeal=row["appeal_of"] is not None,
         watch=_to_watch(row),
+        switched_off=frozenset((kind, connection) for kind, connection in row["switched_off"] or ()),
         parts=tuple(
             Part(
                 part_no=part["part_no"],

@@ -144,6 +144,7 @@ CATALOG: dict[str, tuple[int, str, str]] = {
         "A step upwards needs a report of the last day, or a second person",
     ),
     "report_not_ready": (409, "对比报告尚未达标", "The report does not prove it yet"),
+    "unknown_connection": (404, "没有这个连接", "There is no such connection"),
     "nothing_to_change": (409, "没有变化", "Nothing would change"),
     "breaker_closed": (409, "熔断已解除", "The breaker is closed already"),
     "callback_refused": (401, "回调签名无效", "The callback's signature is not valid"),

@@ -8,12 +8,13 @@ from starlette.responses import Response
 
 from unwind.domain.access import Scope, authorise
 from unwind.domain.trust import Limits
-from unwind.flow import trust
+from unwind.flow import switches, trust
+from unwind.storage import switches as kept_switches
 from unwind.storage import trust as stored
 from unwind.web.access import Caller, Wired
 from unwind.web.responses import ERRORS, json_response
 from unwind.web.schemas.fields import Id
-from unwind.web.schemas.trust import AutomationIn, LimitsIn, WhyIn
+from unwind.web.schemas.trust import AutomationIn, LimitsIn, SwitchIn, WhyIn
 
 router = APIRouter(prefix="/api/v1/admin", tags=["trust"])
 From = Annotated[AwareDatetime, Query(alias="from", description="cases opened from then on")]
@@ -79,3 +80,31 @@ async def close_breaker(services: Wired, caller: Caller, breaker_id: int, body: 
     """What waits for a person stays with the person; what comes from now on is automatic again."""
     merchant_id = await trust.close_breaker(services.database, caller, breaker_id, why=body.why)
     return json_response({"breaker_id": breaker_id, "merchant_id": merchant_id, "state": "closed"})
+
+
+@router.get("/leg-switches", responses=ERRORS)
+async def list_switches(services: Wired, caller: Caller) -> Response:
+    """What is switched off, by whom and why, and how many steps wait for it; then what was."""
+    authorise(caller, Scope.OPERATIONS_READ)
+    async with services.database.connection() as conn:
+        return json_response({"switches": await kept_switches.switches_of(conn, caller.merchant_id)})
+
+
+@router.post("/leg-switches", status_code=201, responses=ERRORS)
+async def switch_off(services: Wired, caller: Caller, body: SwitchIn) -> Response:
+    """From now on no planned step of this kind leaves. Nothing fails; after the usual patience a person is asked."""
+    switch_id = await switches.switch_off(
+        services,
+        caller,
+        body.kind,
+        connection=body.connection or "",
+        merchant_id=body.merchant_id or "",
+        why=body.why,
+    )
+    return json_response({"switch_id": switch_id, "state": "off"}, status=201)
+
+
+@router.post("/leg-switches/{switch_id}/lift", responses=ERRORS)
+async def lift_switch(services: Wired, caller: Caller, switch_id: int, body: WhyIn) -> Response:
+    """What waited goes on."""
+    return json_response({**await switches.switch_on(services, caller, switch_id, why=body.why), "state": "on"})
