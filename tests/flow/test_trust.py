@@ -334,3 +334,19 @@ async def test_steps_of_our_own_wait_too(world: World) -> None:
     [row] = await world.sql("SELECT switch_id FROM leg_switches")
     await world.ok("POST", f"{ADMIN}/leg-switches/{row['switch_id']}/lift", role="admin", json={"why": "ok"})
     await world.run(until="archived", case_id=case_id)
+
+
+async def test_whoever_waits_is_told_their_place_and_that_asking_again_changes_nothing(world: World) -> None:
+    dear = [line(price=600_000)]
+    buyer = {"phone": "13800001111", "name": "李雷"}
+    first = (await world.cancel(await world.order(lines=dear)))["case_id"]
+    order_id = await world.order(lines=dear, buyer=buyer)
+    second = (await world.cancel(order_id, channel="hotline"))["case_id"]
+    await world.run()
+    seen = await world.ok("GET", f"/api/v1/cancellations/{second}")
+    assert seen["queue"]["place"] == 2
+    assert "无需再次联系" in seen["queue"]["note"]["zh"]
+    assert any("排在第2位,无需再次联系" in text for text in await world.texts(to="13800001111"))
+    assert (await world.decide(first, "decline")).is_success
+    assert (await world.ok("GET", f"/api/v1/cancellations/{second}"))["queue"]["place"] == 1
+    assert "queue" not in await world.ok("GET", f"/api/v1/cancellations/{first}")

@@ -27,7 +27,7 @@ from unwind.flow.receipt import buyer_channel
 from unwind.flow.services import Services
 from unwind.flow.wording import text_of, words_of
 from unwind.ports.notifier import MessageCall, Notifier
-from unwind.storage import alerts, locks, merchants, messages, privacy
+from unwind.storage import alerts, locks, merchants, messages, privacy, queue
 from unwind.storage.database import Connection
 
 ATTEMPTS_MAX = 8
@@ -37,6 +37,7 @@ BUYER_LADDER = ("wechat", "sms", "email")
 FREE_TEXT = frozenset({"email"})
 """Channels that may carry what an agent wrote; every other one says only that an answer is there."""
 ANSWER = "answer_waiting"
+IN_REVIEW = "in_review"
 LADDERS = {**dict.fromkeys(BUYER_LADDER, BUYER_LADDER), STAFF: ("dingtalk", "wecom", "feishu")}
 """Channel of a message -> channels that may carry it, best first."""
 
@@ -109,6 +110,15 @@ def _link_params(services: Services, params: Mapping[str, Any]) -> dict[str, Any
     return {"link": f"{services.public_url}/a/{token}"}
 
 
+async def _queue_params(services: Services, message: dict[str, Any]) -> dict[str, Any]:
+    """The place in the queue is that of the moment it is told."""
+    if message["fact"] != IN_REVIEW:
+        return {}
+    async with services.database.connection() as conn:
+        place = await queue.place_of(conn, message["case_id"])
+    return {} if place is None else {"place": place}
+
+
 async def _send(services: Services, message: dict[str, Any], lease: Lease) -> None:
     """Claim, commit, call, record; as for any outside call."""
     async with services.database.transaction() as conn:
@@ -126,7 +136,11 @@ async def _send(services: Services, message: dict[str, Any], lease: Lease) -> No
             sent_at=None,
             channel=way.channel,
         )
-    params = {**message["params"], **_link_params(services, message["params"])}
+    params = {
+        **message["params"],
+        **_link_params(services, message["params"]),
+        **await _queue_params(services, message),
+    }
     text = text_of(message["fact"], params, language=way.language)
     name, _, number = message["fact"].partition(":")
     if name == ANSWER and way.channel in FREE_TEXT:

@@ -16,7 +16,8 @@ from unwind.domain.questions import Audience, QuestionState
 from unwind.flow import agreement, answer, answers, appeal, attachments, erasure, preview, review
 from unwind.flow.intake import Intake
 from unwind.flow.receive import Request, spoken_by
-from unwind.storage import cases, messages, money, orders, questions
+from unwind.flow.wording import place_text
+from unwind.storage import cases, messages, money, orders, questions, queue
 from unwind.web.access import Caller, Wired, who
 from unwind.web.responses import ERRORS, json_response
 from unwind.web.schemas.cancellations import AgreementIn, AppealIn, CancellationIn, CancellationOut
@@ -95,7 +96,13 @@ async def look_at_case(services: Wired, caller: Caller, case_id: str) -> Respons
         refunds = await money.refunds_of_case(conn, case_id)
         told = await messages.messages_of(conn, case_id)
         asked = await questions.questions_of(conn, case_id)
+        place = await queue.place_of(conn, case_id)
     body: dict[str, Any] = answer.for_existing(order.order, row, refunds)
+    if place is not None:
+        body["queue"] = {
+            "place": place,
+            "note": dict(zip(("zh", "en"), map(str.strip, place_text(place)), strict=True)),
+        }
     body["refunds"] = [
         {
             "method": r["method"],
