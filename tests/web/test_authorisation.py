@@ -177,6 +177,10 @@ EXPECTED: dict[str, Row] = {
     "GET /api/v1/admin/leg-switches": row(OPERATIONS, "list"),
     "POST /api/v1/admin/leg-switches": row(ADMIN),
     "POST /api/v1/admin/leg-switches/{switch_id}/lift": row(ADMIN),
+    "GET /api/v1/admin/promotions": row(OPERATIONS, "list"),
+    "PUT /api/v1/admin/promotions/{promotion_id}": row(ADMIN),
+    "POST /api/v1/admin/promotions/{promotion_id}/preview": row(ADMIN),
+    "DELETE /api/v1/admin/promotions/{promotion_id}": row(ADMIN),
     "GET /api/v1/admin/timetable": row(OPERATIONS, "list"),
     "PUT /api/v1/admin/calendars/{scope}/{scope_id}": row(ADMIN),
     "DELETE /api/v1/admin/calendars/{scope}/{scope_id}": row(ADMIN),
@@ -321,6 +325,12 @@ class Stage:
             " VALUES ('void_waybill', %s, unwind_now(), 'admin:x', 'x') RETURNING switch_id::text",
             shop,
         )
+        await self.world.sql(
+            "INSERT INTO promotions (promotion_id, level, scope_id, from_at, to_at, changes, set_by, set_at)"
+            " VALUES (%s, 'merchant', %s, '2035-11-11', '2035-11-12', '{}', 'admin:x', unwind_now())",
+            f"sale-{shop}",
+            shop,
+        )
         return {**change, **breaker, **switch}
 
     async def fresh(self, target: Target, operation: str) -> Target:
@@ -409,6 +419,7 @@ class Stage:
             "change_id": target.change_id,
             "breaker_id": target.breaker_id,
             "switch_id": target.switch_id,
+            "promotion_id": f"sale-{target.shop}",
             "scope": "merchant",
             "scope_id": target.shop,
             "year": "2030",
@@ -458,6 +469,12 @@ QUERIES: dict[str, Callable[[Target], dict[str, str]]] = {
     "DELETE /api/v1/admin/clock-targets": lambda t: {"merchant_id": t.shop},
 }
 
+
+def promotion_of(shop: str) -> dict[str, Any]:
+    when = {"from": "2035-11-11T00:00:00Z", "to": "2035-11-12T00:00:00Z"}
+    return {"level": "merchant", "scope_id": shop, "changes": {"window_minutes": 60}, **when}
+
+
 PERIOD = {"from": "2026-01-01T00:00:00Z", "to": "2036-01-01T00:00:00Z"}
 
 BODIES: dict[str, Callable[[Target], Any]] = {
@@ -465,6 +482,8 @@ BODIES: dict[str, Callable[[Target], Any]] = {
     "POST /api/v1/admin/automation/{merchant_id}/changes/{change_id}/agree": lambda _: {"why": "x"},
     "PUT /api/v1/admin/automation/{merchant_id}/limits": lambda _: {"why": "x"},
     "POST /api/v1/admin/breakers/{breaker_id}/close": lambda _: {"why": "x"},
+    "PUT /api/v1/admin/promotions/{promotion_id}": lambda t: promotion_of(t.shop),
+    "POST /api/v1/admin/promotions/{promotion_id}/preview": lambda t: promotion_of(t.shop),
     "POST /api/v1/admin/leg-switches": lambda t: {"kind": "redirect_parcel", "merchant_id": t.shop, "why": "x"},
     "POST /api/v1/admin/leg-switches/{switch_id}/lift": lambda _: {"why": "x"},
     "POST /api/v1/session": lambda _: {"login": "nobody", "password": "x"},

@@ -23,6 +23,7 @@ from unwind.flow.chronicle import clock, record
 from unwind.flow.estimates import estimate_for
 from unwind.flow.execute import Lease, lock_both
 from unwind.flow.links import mint_link
+from unwind.flow.promotions import overlay_of
 from unwind.flow.receipt import buyer_channel
 from unwind.flow.services import Services
 from unwind.flow.wording import text_of, words_of
@@ -46,6 +47,7 @@ async def tell(services: Services, lease: Lease) -> None:
     """Writes down what is owed, then sends what is due."""
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, lease.case_id, token=lease.token)
+        arrival = overlay_of(services, locked.case.merchant_id, locked.now).arrival
         for fact in sorted(news_of(locked.case) - locked.case.told):
             await messages.add_message(
                 conn,
@@ -54,7 +56,7 @@ async def tell(services: Services, lease: Lease) -> None:
                 audience="buyer",
                 channel=buyer_channel(locked.case.channel),
                 fact=fact,
-                params=_params(locked.case, locked.order, fact),
+                params=_params(locked.case, locked.order, fact, arrival=arrival),
             )
     async with services.database.connection() as conn:
         due = await messages.due_messages(conn, lease.case_id)
@@ -62,8 +64,8 @@ async def tell(services: Services, lease: Lease) -> None:
         await _send(services, message, lease)
 
 
-def _params(case: Case, order: Order, fact: str) -> dict[str, object]:
-    """Amounts and estimates by the methods that were really used."""
+def _params(case: Case, order: Order, fact: str, *, arrival: tuple[str, str] | None = None) -> dict[str, object]:
+    """Amounts and estimates by the methods that were really used; a promotion may name other times (`arrival`)."""
     name, _, part_no = fact.partition(":")
     refunds = [
         leg
@@ -78,8 +80,12 @@ def _params(case: Case, order: Order, fact: str) -> dict[str, object]:
         "amount_minor": sum(leg.amount_minor for leg in refunds),
         "currency": order.currency,
         "ways": " ".join(ways_on([part.stage for part in case.parts])),
-        "estimate_zh": ";".join(estimate.zh for estimate in estimates) or estimate_for("").zh,
-        "estimate_en": "; ".join(estimate.en for estimate in estimates) or estimate_for("").en,
+        "estimate_zh": arrival[0]
+        if arrival
+        else ";".join(estimate.zh for estimate in estimates) or estimate_for("").zh,
+        "estimate_en": arrival[1]
+        if arrival
+        else "; ".join(estimate.en for estimate in estimates) or estimate_for("").en,
     }
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from unwind.domain.case import Kind, Verdict
 from unwind.domain.guards import guard
@@ -10,8 +9,9 @@ from unwind.domain.merchant_cancel import RULE as BUYER_MUST_AGREE
 from unwind.domain.merchant_cancel import needs_agreement
 from unwind.domain.order import LineId
 from unwind.domain.plan import PartPlan, partition, reprice
+from unwind.domain.promotion import NOTHING, Overlay
 from unwind.policy.engine import Decision, Policy
-from unwind.policy.facts import Facts, Words, gather_facts
+from unwind.policy.facts import WINDOW_MINUTES, Facts, Words, gather_facts
 from unwind.storage.orders import OrderRow
 
 HIGH_URGENCY_BONUS = 20
@@ -52,11 +52,17 @@ class Screened:
 
 
 def screen(
-    row: OrderRow, wanted: Mapping[LineId, int], *, policy: Policy, words: Words, channel: str
+    row: OrderRow,
+    wanted: Mapping[LineId, int],
+    *,
+    policy: Policy,
+    words: Words,
+    channel: str,
+    overlay: Overlay = NOTHING,
 ) -> tuple[Screened, ...]:
     """Every part of the wish, in plan order. Automatic parts are priced as if only they were taken back."""
     screened = [
-        _screen_part(row, part, policy=policy, words=words, channel=channel, now=row.now)
+        _screen_part(row, part, policy=policy, words=words, channel=channel, overlay=overlay)
         for part in partition(row.order, wanted)
     ]
     if all(one.decision.verdict is Verdict.AUTO for one in screened):
@@ -67,10 +73,18 @@ def screen(
 
 
 def _screen_part(
-    row: OrderRow, part: PartPlan, *, policy: Policy, words: Words, channel: str, now: datetime
+    row: OrderRow, part: PartPlan, *, policy: Policy, words: Words, channel: str, overlay: Overlay
 ) -> Screened:
     facts = gather_facts(
-        row.order, part, words=words, channel=channel, risk=row.risk, elsewhere_minor=row.elsewhere_minor, now=now
+        row.order,
+        part,
+        words=words,
+        channel=channel,
+        risk=row.risk,
+        elsewhere_minor=row.elsewhere_minor,
+        now=row.now,
+        window_minutes=WINDOW_MINUTES if overlay.window_minutes is None else overlay.window_minutes,
+        dispatch_hours=overlay.dispatch_hours,
     )
     decision = told = policy.decide(facts)
     guarded = guard(
@@ -79,6 +93,7 @@ def _screen_part(
         payment_state=facts.payment_state,
         returned_minor=part.amounts.returned_minor,
         money_is_consistent=facts.money_is_consistent,
+        limit_minor=overlay.automatic_limit_minor,
     )
     rule = guarded.rule or _trust(row, guarded.verdict, returned_minor=part.amounts.returned_minor)
     if not rule and guarded.verdict is Verdict.AUTO and needs_agreement(channel, row.order):

@@ -20,15 +20,16 @@ WRITES: dict[str, str] = {
     "cases": """
         INSERT INTO cases (case_id, kind, order_id, merchant_id, parent_case_id, aftermath_key, channel, state, event_seq, head, reason,
             stated_reason, tags, verdict, rule, policy_version, facts, priority, outcome, money_minor, opened_at, acked_at,
-            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at, fault)
+            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at, fault, overlay)
         SELECT case_id, kind, order_id, merchant_id, parent_case_id, aftermath_key, channel, state, event_seq, decode(head, 'hex'), reason,
             stated_reason, tags, verdict, rule, policy_version, facts, priority, outcome, money_minor, opened_at, acked_at,
-            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at, coalesce(fault, '')
+            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at, coalesce(fault, ''),
+            coalesce(overlay, '{}')
         FROM doc, jsonb_to_recordset(d->'cases') AS c(case_id text, kind text, order_id text, merchant_id text,
             parent_case_id text, aftermath_key text, channel text, state text, event_seq integer, head text, reason text, stated_reason text,
             tags jsonb, verdict text, rule text, policy_version text, facts jsonb, priority integer, outcome text,
             money_minor bigint, opened_at timestamptz, acked_at timestamptz, decided_at timestamptz, closed_at timestamptz,
-            respond_warn_at timestamptz, respond_due_at timestamptz, next_check_at timestamptz, fault text)
+            respond_warn_at timestamptz, respond_due_at timestamptz, next_check_at timestamptz, fault text, overlay jsonb)
     """,
     "parts": """
         INSERT INTO case_parts (case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor,

@@ -34,6 +34,7 @@ from unwind.web import (
     keys,
     links,
     problems,
+    promotions,
     queue,
     scripts,
     session,
@@ -104,6 +105,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
         keys,
         worktime,
         trust,
+        promotions,
         callbacks,
     ):
         app.include_router(module.router)

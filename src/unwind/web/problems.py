@@ -145,6 +145,12 @@ CATALOG: dict[str, tuple[int, str, str]] = {
     ),
     "report_not_ready": (409, "对比报告尚未达标", "The report does not prove it yet"),
     "unknown_connection": (404, "没有这个连接", "There is no such connection"),
+    "promotion_unsound": (422, "大促设置不正确", "The promotion is not sensible"),
+    "promotion_begun": (
+        409,
+        "大促已开始,不能修改;请撤回后新建",
+        "The promotion has begun: take it back and set another",
+    ),
     "nothing_to_change": (409, "没有变化", "Nothing would change"),
     "breaker_closed": (409, "熔断已解除", "The breaker is closed already"),
     "callback_refused": (401, "回调签名无效", "The callback's signature is not valid"),
