@@ -7,9 +7,10 @@ from unwind.domain.case import Kind, Verdict
 from unwind.domain.guards import guard
 from unwind.domain.merchant_cancel import RULE as BUYER_MUST_AGREE
 from unwind.domain.merchant_cancel import needs_agreement
-from unwind.domain.order import LineId
+from unwind.domain.order import Dependence, LineId
 from unwind.domain.plan import PartPlan, partition, reprice
 from unwind.domain.promotion import NOTHING, Overlay
+from unwind.domain.stage import IN_THE_HOUSE
 from unwind.policy.engine import Decision, Policy
 from unwind.policy.facts import WINDOW_MINUTES, Facts, Words, gather_facts
 from unwind.storage.orders import OrderRow
@@ -35,6 +36,10 @@ GUARD_TEXTS = {
     "breaker_open": (
         "自动退款异常增多,已熔断,转人工",
         "The breaker is open after too many automatic refunds: a person decides",
+    ),
+    "gift_has_left": (
+        "赠品已寄出:由人工确认退回或按事先公布的价格扣除",
+        "The gift has left: it comes back, or its published price is kept with the buyer's consent",
     ),
     "merchant_halted": ("该商家资金核对异常,暂停自动退款", "Refunds of this merchant are halted after a failed check"),
 }
@@ -65,11 +70,29 @@ def screen(
         _screen_part(row, part, policy=policy, words=words, channel=channel, overlay=overlay)
         for part in partition(row.order, wanted)
     ]
+    screened = _with_gifts_that_left(row, screened)
     if all(one.decision.verdict is Verdict.AUTO for one in screened):
         return tuple(screened)
     automatic = [one for one in screened if one.decision.verdict is Verdict.AUTO]
     repriced = dict(zip(map(id, automatic), reprice(row.order, [one.part for one in automatic]), strict=True))
     return tuple(replace(one, part=repriced.get(id(one), one.part)) for one in screened)
+
+
+def _with_gifts_that_left(row: OrderRow, screened: list[Screened]) -> list[Screened]:
+    """What a gift hangs on is not returned by itself once the gift has left: it comes back, or its price is kept with consent."""
+    parents = {
+        row.order.line(line_id).parent_line_id
+        for one in screened
+        if one.part.stage not in IN_THE_HOUSE
+        for line_id in one.part.quantities
+        if row.order.line(line_id).dependence is Dependence.GIFT
+    }
+    return [
+        replace(one, decision=to_a_person(one.decision, "gift_has_left"))
+        if one.decision.verdict is Verdict.AUTO and not parents.isdisjoint(one.part.quantities)
+        else one
+        for one in screened
+    ]
 
 
 def _screen_part(
