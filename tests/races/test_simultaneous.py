@@ -122,7 +122,10 @@ async def test_two_agents_decide_and_one_is_told_so(world: World) -> None:
             for role, choice in (("agent", "approve"), ("lead", "decline"))
         )
     )
-    assert sorted(a.status_code for a in answers) == [200, 409]
+    first, second = sorted(a.status_code for a in answers)
+    assert (first, second) in {(200, 409), (202, 409)}, (
+        "the agent's approval is above what one may decide, and waits for a second"
+    )
 
 
 class Wire:

@@ -10,7 +10,7 @@ import pytest
 from tests.replay.shop_file import Bench, as_csv, row, zipped
 from unwind.doctor import Finding
 from unwind.domain.errors import Refusal
-from unwind.replay import lanes, playing
+from unwind.replay import lanes, loading, playing
 
 KEYS = [
     "lines",
@@ -228,3 +228,22 @@ def test_a_refused_request_is_declined(bench: Bench, monkeypatch: pytest.MonkeyP
     assert counts(report) == [0, 0, 5, 4]
     assert "not_today" in bench.printed.getvalue()
     assert (report.units_back, report.money_back_minor) == (0, 0)
+
+
+def test_in_shadow_nothing_is_touched_and_what_the_policy_would_have_done_is_on_record(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same history: two cancellations that were automatic are now agreed with on paper only."""
+    monkeypatch.setitem(loading.MERCHANT_DOCUMENT, "automation", "shadow")
+    report = bench.replay(MIXED)
+    assert counts(report) == [0, 5, 0, 4], "nothing is taken back, so one more still finds its purchase"
+    assert (report.units_back, report.money_back_minor) == (0, 0)
+    parts = bench.sql(
+        "SELECT verdict, rule, policy_verdict, policy_rule, count(*) AS n FROM case_parts GROUP BY 1, 2, 3, 4 ORDER BY n, 2"
+    )
+    assert {(p["policy_verdict"], p["policy_rule"], p["rule"]) for p in parts} >= {
+        ("auto", "by_stage", "automation_shadow"),
+        ("review", "over_limit", "over_limit"),
+    }
+    assert {p["verdict"] for p in parts} == {"review"}
+    assert bench.sql("SELECT FROM refunds") == []

@@ -178,6 +178,21 @@ EXPECTED: dict[str, Row] = {
     "POST /api/v1/admin/connections/{connection_id}/test": row(ADMIN, "platform"),
     "GET /api/v1/admin/alerts": row(OPERATIONS, "platform"),
     "POST /api/v1/admin/alerts/{alert_id}/close": row(ADMIN, "platform"),
+    "GET /api/v1/admin/automation/{merchant_id}": row(OPERATIONS),
+    "GET /api/v1/admin/automation/{merchant_id}/report": row(OPERATIONS),
+    "POST /api/v1/admin/automation/{merchant_id}/reports": row({"lead", "admin"}),
+    "POST /api/v1/admin/automation/{merchant_id}": row({"lead", "admin"}),
+    "POST /api/v1/admin/automation/{merchant_id}/changes/{change_id}/agree": row({"lead", "admin"}),
+    "PUT /api/v1/admin/automation/{merchant_id}/limits": row(ADMIN),
+    "GET /api/v1/admin/breakers": row(OPERATIONS, "list"),
+    "POST /api/v1/admin/breakers/{breaker_id}/close": row({"lead", "admin"}),
+    "GET /api/v1/admin/leg-switches": row(OPERATIONS, "list"),
+    "POST /api/v1/admin/leg-switches": row(ADMIN),
+    "POST /api/v1/admin/leg-switches/{switch_id}/lift": row(ADMIN),
+    "GET /api/v1/admin/promotions": row(OPERATIONS, "list"),
+    "PUT /api/v1/admin/promotions/{promotion_id}": row(ADMIN),
+    "POST /api/v1/admin/promotions/{promotion_id}/preview": row(ADMIN),
+    "DELETE /api/v1/admin/promotions/{promotion_id}": row(ADMIN),
     "GET /api/v1/admin/timetable": row(OPERATIONS, "list"),
     "PUT /api/v1/admin/calendars/{scope}/{scope_id}": row(ADMIN),
     "DELETE /api/v1/admin/calendars/{scope}/{scope_id}": row(ADMIN),
@@ -266,6 +281,9 @@ class Target:
     staff_id: str
     key_owner: str
     key_id: str
+    change_id: str
+    breaker_id: str
+    switch_id: str
 
 
 def bearer(credential: str) -> dict[str, str]:
@@ -301,6 +319,7 @@ class Stage:
             staff_id=await self.colleague(shop),
             key_owner=key_owner,
             key_id=key_id,
+            **await self.trust(shop),
         )
 
     async def unexpected_return(self, shop: str) -> str:
@@ -314,6 +333,31 @@ class Stage:
             return_id,
         )
         return return_id
+
+    async def trust(self, shop: str) -> dict[str, str]:
+        """A proposal and an open breaker of the shop."""
+        [change] = await self.world.sql(
+            "INSERT INTO automation_changes (merchant_id, kind, from_level, to_level, at, by, why)"
+            " VALUES (%s, 'proposed', 'shadow', 'auto', unwind_now(), 'lead:x', 'x') RETURNING change_id::text",
+            shop,
+        )
+        [breaker] = await self.world.sql(
+            "INSERT INTO breakers (merchant_id, sku, cause, counted, allowed, case_id, opened_at)"
+            " VALUES (%s, '', 'velocity', 2, 1, 'x', unwind_now()) RETURNING breaker_id::text",
+            shop,
+        )
+        [switch] = await self.world.sql(
+            "INSERT INTO leg_switches (kind, merchant_id, off_at, off_by, why)"
+            " VALUES ('void_waybill', %s, unwind_now(), 'admin:x', 'x') RETURNING switch_id::text",
+            shop,
+        )
+        await self.world.sql(
+            "INSERT INTO promotions (promotion_id, level, scope_id, from_at, to_at, changes, set_by, set_at)"
+            " VALUES (%s, 'merchant', %s, '2035-11-11', '2035-11-12', '{}', 'admin:x', unwind_now())",
+            f"sale-{shop}",
+            shop,
+        )
+        return {**change, **breaker, **switch}
 
     async def fresh(self, target: Target, operation: str) -> Target:
         """What one caller does to it must not stand in another's way."""
@@ -399,6 +443,10 @@ class Stage:
             "return_id": target.return_id,
             "connection_id": "wxpay",
             "alert_id": "1",
+            "change_id": target.change_id,
+            "breaker_id": target.breaker_id,
+            "switch_id": target.switch_id,
+            "promotion_id": f"sale-{target.shop}",
             "scope": "merchant",
             "scope_id": target.shop,
             "year": "2030",
@@ -443,10 +491,28 @@ QUERIES: dict[str, Callable[[Target], dict[str, str]]] = {
     "GET /api/v1/stock": lambda _: {"sku": "SKU-L1"},
     "GET /api/v1/desk/cti/{system_id}": lambda _: {"CallerID": "13800001234"},
     "PUT /api/v1/admin/clock-targets": lambda t: {"merchant_id": t.shop},
+    "GET /api/v1/admin/automation/{merchant_id}/report": lambda _: PERIOD,
+    "POST /api/v1/admin/automation/{merchant_id}/reports": lambda _: PERIOD,
     "DELETE /api/v1/admin/clock-targets": lambda t: {"merchant_id": t.shop},
 }
 
+
+def promotion_of(shop: str) -> dict[str, Any]:
+    when = {"from": "2035-11-11T00:00:00Z", "to": "2035-11-12T00:00:00Z"}
+    return {"level": "merchant", "scope_id": shop, "changes": {"window_minutes": 60}, **when}
+
+
+PERIOD = {"from": "2026-01-01T00:00:00Z", "to": "2036-01-01T00:00:00Z"}
+
 BODIES: dict[str, Callable[[Target], Any]] = {
+    "POST /api/v1/admin/automation/{merchant_id}": lambda _: {"level": "auto", "why": "x"},
+    "POST /api/v1/admin/automation/{merchant_id}/changes/{change_id}/agree": lambda _: {"why": "x"},
+    "PUT /api/v1/admin/automation/{merchant_id}/limits": lambda _: {"why": "x"},
+    "POST /api/v1/admin/breakers/{breaker_id}/close": lambda _: {"why": "x"},
+    "PUT /api/v1/admin/promotions/{promotion_id}": lambda t: promotion_of(t.shop),
+    "POST /api/v1/admin/promotions/{promotion_id}/preview": lambda t: promotion_of(t.shop),
+    "POST /api/v1/admin/leg-switches": lambda t: {"kind": "redirect_parcel", "merchant_id": t.shop, "why": "x"},
+    "POST /api/v1/admin/leg-switches/{switch_id}/lift": lambda _: {"why": "x"},
     "POST /api/v1/session": lambda _: {"login": "nobody", "password": "x"},
     "POST /api/v1/cancellations": lambda t: {"order_id": t.order_id},
     "PUT /api/v1/orders/{order_id}": lambda t: ORDER_BODIES[t.shop],

@@ -155,6 +155,11 @@ class Case:
     is_appeal: bool = False
     watch: Watch | None = None
     """The buyer has agreed to wait."""
+    switched_off: frozenset[tuple[str, str]] = frozenset()
+    """Kinds of steps that may not leave now, each with its connection; an empty one stands for all."""
+
+    def is_off(self, kind: LegKind, connection: str) -> bool:
+        return not self.switched_off.isdisjoint({(kind.value, ""), (kind.value, connection)})
 
 
 def holder_of(case: Case, now: datetime) -> str | None:

@@ -18,16 +18,22 @@ class Guarded:
 
 
 def guard(
-    *, verdict: Verdict, stage: Stage, payment_state: PaymentState, returned_minor: int, money_is_consistent: bool
+    *,
+    verdict: Verdict,
+    stage: Stage,
+    payment_state: PaymentState,
+    returned_minor: int,
+    money_is_consistent: bool,
+    limit_minor: int | None = None,
 ) -> Guarded:
-    """Turns an automatic verdict into a review where automation is never allowed."""
+    """Turns an automatic verdict into a review where automation is never allowed. `limit_minor`: of a promotion; only ever lower."""
     if verdict is not Verdict.AUTO:
         return Guarded(verdict=verdict, rule="")
     if stage is Stage.UNKNOWN:
         return Guarded(verdict=Verdict.REVIEW, rule="guard_stage_unknown")
     if stage not in IN_THE_HOUSE:
         return Guarded(verdict=Verdict.REVIEW, rule="guard_goods_have_left")
-    if returned_minor > AUTOMATIC_LIMIT_MINOR:
+    if returned_minor > min(AUTOMATIC_LIMIT_MINOR, AUTOMATIC_LIMIT_MINOR if limit_minor is None else limit_minor):
         return Guarded(verdict=Verdict.REVIEW, rule="guard_over_limit")
     if not money_is_consistent or payment_state is PaymentState.UNKNOWN:
         return Guarded(verdict=Verdict.REVIEW, rule="policy_incomplete")

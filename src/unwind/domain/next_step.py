@@ -71,6 +71,10 @@ CASH_AT_COUNTER = "cash_at_counter"
 """Code of a refund leg that a counter pays out: the money is set aside, the buyer fetches it when they like."""
 
 
+SWITCHED_OFF = "switched_off"
+"""Code of a leg whose kind an administrator has switched off: it waits, and goes to a person when that takes too long."""
+
+
 def waits_at_counter(leg: Leg) -> bool:
     return leg.kind is LegKind.REFUND and leg.state is LegState.TASK and leg.code == CASH_AT_COUNTER
 
@@ -161,10 +165,14 @@ def _blocked(part: Part, now: datetime) -> Leg | None:
     for leg in part.legs:
         if leg.state is LegState.BLOCKED:
             return leg
-        waits = _may_ask(leg) or leg.state is LegState.TASK
+        waits = _may_ask(leg) or leg.state is LegState.TASK or _is_off(leg)
         if waits and leg.due_at is not None and leg.due_at <= now:
             return leg
     return None
+
+
+def _is_off(leg: Leg) -> bool:
+    return leg.state is LegState.PLANNED and leg.code == SWITCHED_OFF
 
 
 def _halted_refund(part: Part) -> Leg | None:
@@ -194,7 +202,7 @@ def _next_look(case: Case, executing: list[Part], now: datetime) -> datetime:
                 continue
             if leg.next_try_at is not None and (leg.leg_no in at_work or _may_ask(leg)):
                 moments.append(leg.next_try_at)
-            if leg.due_at is not None and (_may_ask(leg) or leg.state is LegState.TASK):
+            if leg.due_at is not None and (_may_ask(leg) or leg.state is LegState.TASK or _is_off(leg)):
                 moments.append(leg.due_at)
     if case.unsent_messages and case.next_message_at is not None:
         moments.append(case.next_message_at)

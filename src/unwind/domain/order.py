@@ -1,7 +1,7 @@
 """An order as the case sees it: the shop's facts and our own effects, read together under one lock."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType
@@ -197,6 +197,10 @@ class Merchant:
     hold_timeout_s: int
     may_only_tell: bool = False
     """By its published terms it may cancel paid orders by itself; else the buyer has to agree."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Of automatic refunds (`domain/trust.py`); empty: none."""
+    has_breaker: bool = False
+    """Open, of the merchant or of one of its items."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -277,7 +277,14 @@ def _comes_back(order: Order, part: PartPlan, line_id: LineId | None) -> bool:
 
 
 def local_prefix(legs: Sequence[LegDraft]) -> int:
-    """How many of the legs, in order, can be done in our own transaction before anybody outside is needed."""
-    outside = [leg.rank for leg in legs if not leg.is_local]
-    first_outside = min(outside, default=None)
-    return sum(1 for leg in legs if leg.is_local and (first_outside is None or leg.rank < first_outside))
+    """How many of the legs, in order, can be done with the request itself: before anybody outside is needed, or money is to be booked.
+
+    A share that returns to our own books is set aside first and booked by the loop, like any other refund.
+    """
+    later = [leg.rank for leg in legs if not leg.is_local or _books_money(leg)]
+    first_later = min(later, default=None)
+    return sum(1 for leg in legs if leg.is_local and (first_later is None or leg.rank < first_later))
+
+
+def _books_money(leg: LegDraft) -> bool:
+    return leg.kind is LegKind.RESTORE_BENEFIT and not leg.target.startswith("benefit:")

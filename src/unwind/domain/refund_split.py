@@ -4,12 +4,15 @@ The amount is the difference of two states, never a price times a quantity: what
 back. Whatever the order of the parts, taking back everything returns exactly what was captured, payment by payment.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from unwind.domain.errors import ensure, require
 from unwind.domain.money import allocate
 from unwind.domain.order import AttemptState, LineId, Order, Payment, PaymentId
+
+PRINCIPAL, BONUS = "balance", "bonus"
+"""Methods of the two halves of a stored-value account: what the buyer paid in, and what was given on top."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,7 @@ def split_refund(
     if now == 0:
         return Amounts(paid_minor=paid, deducted_minor=paid, returned_minor=0, shares=())
     worth_after -= keep_minor
-    goals = allocate(worth_after, [p.share_minor for p in captured])
+    goals = principal_first(captured, allocate(worth_after, [p.share_minor for p in captured]))
     cuts = [max(0, goal - p.booked_minor) for goal, p in zip(goals, captured, strict=True)]
     excess = sum(cuts) - now
     for i in sorted(range(len(cuts)), key=lambda i: (-cuts[i], i)):
@@ -100,6 +103,18 @@ def split_refund(
     )
     returned = sum(possible)
     return Amounts(paid_minor=paid, deducted_minor=paid - returned, returned_minor=returned, shares=shares)
+
+
+def principal_first(captured: Sequence[Payment], goals: Sequence[int]) -> list[int]:
+    """What returns to an account of stored value returns as paid-in principal first, as bonus only beyond that (RULES: money)."""
+    cut = list(goals)
+    principal = [i for i, p in enumerate(captured) if p.method == PRINCIPAL]
+    bonus = [i for i, p in enumerate(captured) if p.method == BONUS]
+    rest = sum(cut[i] for i in (*principal, *bonus))
+    for i in (*principal, *bonus):
+        cut[i] = min(rest, captured[i].share_minor) if principal and bonus else cut[i]
+        rest -= cut[i]
+    return cut
 
 
 def _held_minor(payment: Payment, cut: int) -> int:

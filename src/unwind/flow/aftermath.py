@@ -105,6 +105,7 @@ async def _open(
             kind=Kind.AFTERMATH,
             is_urgent=False,
             now=now,
+            overlay=services.hours.overlay_at(order.merchant.merchant_id, now),
         )
     verdict = Verdict.AUTO if is_auto else Verdict.REVIEW
     document: dict[str, list[dict[str, object]]] = {

@@ -45,7 +45,12 @@ def outcome_of(*, kind: str, state: str, verdict: str, outcome: str | None) -> s
 
 
 def for_receipt(
-    order: Order, receipt: Receipt, screened: tuple[Screened, ...], *, also_open: Mapping[LineId, str]
+    order: Order,
+    receipt: Receipt,
+    screened: tuple[Screened, ...],
+    *,
+    also_open: Mapping[LineId, str],
+    arrival: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
     """The answer to a request that opened a case."""
     lead = leading(screened)
@@ -75,7 +80,7 @@ def for_receipt(
         "next": dict(zip(("zh", "en"), NEXT[word], strict=True)),
         "reason": case["reason"],
         "respond_due_at": receipt.respond_due_at,
-        "refund": refund_estimate(refunds, order.currency),
+        "refund": refund_estimate(refunds, order.currency, arrival=arrival),
         "parts": [
             {
                 "part_no": part_no,
@@ -91,7 +96,13 @@ def for_receipt(
     }
 
 
-def for_existing(order: Order, case: Mapping[str, Any], refunds: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def for_existing(
+    order: Order,
+    case: Mapping[str, Any],
+    refunds: Iterable[Mapping[str, Any]],
+    *,
+    arrival: tuple[str, str] | None = None,
+) -> dict[str, Any]:
     """The answer to a request for something that a case already holds or has done."""
     word = outcome_of(kind=case["kind"], state=case["state"], verdict=case["verdict"], outcome=case["outcome"])
     return {
@@ -104,7 +115,7 @@ def for_existing(order: Order, case: Mapping[str, Any], refunds: Iterable[Mappin
         "next": dict(zip(("zh", "en"), NEXT[word], strict=True)),
         "reason": case["reason"],
         "respond_due_at": case["respond_due_at"],
-        "refund": refund_estimate([(r["method"], r["amount_minor"]) for r in refunds], order.currency),
+        "refund": refund_estimate([(r["method"], r["amount_minor"]) for r in refunds], order.currency, arrival=arrival),
         "parts": [
             {
                 "part_no": part["part_no"],
@@ -120,13 +131,17 @@ def for_existing(order: Order, case: Mapping[str, Any], refunds: Iterable[Mappin
     }
 
 
-def refund_estimate(refunds: Iterable[tuple[str, int]], currency: str) -> dict[str, Any]:
-    """Per payment method, with the estimate of that method."""
+def refund_estimate(
+    refunds: Iterable[tuple[str, int]], currency: str, *, arrival: tuple[str, str] | None = None
+) -> dict[str, Any]:
+    """Per payment method, with the estimate of that method. `arrival`: what a promotion says instead."""
     rows = [
         {
             "method": method,
             "amount_minor": amount,
-            "estimate": {"zh": estimate_for(method).zh, "en": estimate_for(method).en},
+            "estimate": dict(
+                zip(("zh", "en"), arrival or (estimate_for(method).zh, estimate_for(method).en), strict=True)
+            ),
         }
         for method, amount in refunds
     ]

@@ -12,6 +12,7 @@ from unwind.domain.errors import require
 from unwind.domain.order import LineId
 from unwind.domain.plan import free_units
 from unwind.flow.execute import lock_both
+from unwind.flow.promotions import overlay_for
 from unwind.flow.receipt import Origin, new_case_id, write_down
 from unwind.flow.receive import store_receipt
 from unwind.flow.screen import Screened, screen
@@ -40,7 +41,8 @@ async def appeal(services: Services, principal: Principal, case_id: str, *, text
         wanted = _wanted(row, [part.quantities for part in declined])
         require(bool(wanted), "nothing_to_cancel")
         read = read_words(locked.order, picked=case.reason, text=text, channel=channel)
-        screened = screen(row, wanted, policy=services.policy, words=read.words, channel=channel)
+        overlay = overlay_for(services, row)
+        screened = screen(row, wanted, policy=services.policy, words=read.words, channel=channel, overlay=overlay)
         appeal_id = new_case_id(row.now)
         note: dict[str, object] = {"appeal_of": case_id}
         if text:
@@ -61,6 +63,7 @@ async def appeal(services: Services, principal: Principal, case_id: str, *, text
             policy_version=services.policy.version,
             parent_case_id=case_id,
             note=note,
+            overlay=overlay,
         )
         receipt = write_down(
             locked.order,

@@ -50,6 +50,8 @@ class Call:
     amount_minor: int
     numbered_at: datetime | None = None
     """Of a refund: when its number was given."""
+    may_send: bool = True
+    """False: its kind is switched off. What has left may still be asked about."""
 
     @property
     def payment(self) -> Payment:

@@ -7,6 +7,7 @@ from typing import Any
 
 from unwind.domain.case import Case, Kind
 from unwind.domain.clocks import Pause, ResolveClock, RespondClock, Rung, resolve_clock, respond_clock
+from unwind.domain.promotion import NOTHING, Overlay
 from unwind.domain.strokes import next_stroke_at
 from unwind.domain.timetable import Timetable, queue_of
 from unwind.flow.services import Services
@@ -35,12 +36,13 @@ def start_clocks(
     resolve_from: datetime | None = None,
     resolve_rung: Rung = Rung.NONE,
     pauses: Sequence[Pause] = (),
+    overlay: Overlay = NOTHING,
 ) -> WorkedOut:
-    """A round of review begins. `resolve_from`: of an earlier round; that clock has run on since."""
-    calendar = timetable.calendar_for(
+    """A round of review begins. `resolve_from`: of an earlier round; that clock has run on since. `overlay`: of promotions that hold."""
+    calendar = overlay.calendar or timetable.calendar_for(
         merchant_id=merchant_id, channel=channel, queue=queue_of(kind, is_urgent=is_urgent)
     )
-    targets = timetable.targets_for(merchant_id)
+    targets = overlay.targets or timetable.targets_for(merchant_id)
     respond = respond_clock(opened_at=now, is_urgent=is_urgent, calendar=calendar, targets=targets)
     resolve = resolve_clock(started_at=resolve_from or now, pauses=pauses, calendar=calendar, targets=targets)
     return WorkedOut(
@@ -78,6 +80,7 @@ async def start_round(conn: Connection, services: Services, case: Case, now: dat
         resolve_from=earlier.resolve_from if earlier else None,
         resolve_rung=earlier.resolve_rung if earlier else Rung.NONE,
         pauses=await clocks.pauses_of(conn, case.case_id),
+        overlay=services.hours.overlay_at(case.merchant_id, now),
     )
     await clocks.put_clocks(conn, worked.row)
     return worked.respond
@@ -102,6 +105,7 @@ async def work_out_again(conn: Connection, services: Services, case: Case, now: 
         now=known.respond_from,
         resolve_from=known.resolve_from,
         pauses=await clocks.pauses_of(conn, case.case_id),
+        overlay=services.hours.overlay_at(case.merchant_id, now),
     )
     respond, resolve = worked.respond, worked.resolve
     worked.row["respond_rung"] = _still_struck(

@@ -26,6 +26,12 @@ BY_METHOD = {
     "stripe": Estimate(zh="5-10个工作日退回原卡", en="5-10 working days to the original card", days_max=10),
     "cash": Estimate(zh="请到门店柜台领取现金", en="to be fetched in cash at the counter", days_max=0),
     "balance": Estimate(zh="即时退回账户余额", en="at once to the account balance", days_max=0),
+    "bonus": Estimate(zh="即时退回账户赠金", en="at once to the account as bonus", days_max=0),
+    "instalments": Estimate(
+        zh="退回信用卡分期账单,已还部分恢复额度,1-3个工作日",
+        en="1-3 working days to the instalment bill; what was repaid returns to the credit limit",
+        days_max=3,
+    ),
     "points": Estimate(zh="即时退回积分", en="points are restored at once", days_max=0),
     "gift_card": Estimate(zh="即时退回礼品卡", en="at once to the gift card", days_max=0),
 }

@@ -15,7 +15,7 @@ from typing import Any
 from unwind.domain.case import Case, Leg, Part
 from unwind.domain.errors import Refusal, ensure
 from unwind.domain.legs import FINAL, LegKind, LegState
-from unwind.domain.next_step import CASH_AT_COUNTER
+from unwind.domain.next_step import CASH_AT_COUNTER, SWITCHED_OFF
 from unwind.domain.order import Order
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.transitions import Event
@@ -93,6 +93,9 @@ async def _perform_local(services: Services, legs: Sequence[Leg], lease: Lease) 
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, lease.case_id, token=lease.token)
         for leg in legs:
+            if locked.case.is_off(leg.kind, ""):
+                await _park(conn, locked, leg, **_until_switched_on(services, locked, leg))
+                continue
             await _local_effect(conn, locked, leg)
             await cases.set_leg(conn, lease.case_id, leg.leg_no, state=LegState.SUCCEEDED, next_try_at=None)
             await note(conn, locked, Event.LEG_RECORDED, {"leg": leg.leg_no, "kind": leg.kind, "state": "succeeded"})
@@ -148,6 +151,8 @@ async def _ask_then_send(party: object, call: calls.Call) -> Outcome:
         known = await calls.query(party, call)
         if known.kind is not OutcomeKind.NOT_FOUND:
             return known
+    if not call.may_send:
+        return Outcome(kind=OutcomeKind.UNKNOWN, code=SWITCHED_OFF)
     return await calls.send(party, call)
 
 
@@ -161,6 +166,10 @@ async def _claim(services: Services, leg: Leg, lease: Lease) -> calls.Call | Non
             return None  # a person was faster
         number, amount = fresh.number, fresh.amount_minor
         call = calls.Call(case=locked.case, leg=fresh, order=locked.order, number=number, amount_minor=amount)
+        call = replace(call, may_send=not locked.case.is_off(fresh.kind, calls.connection_of(call)))
+        if not call.may_send and fresh.state is LegState.PLANNED:
+            await _park(conn, locked, fresh, **_until_switched_on(services, locked, fresh))
+            return None
         if calls.party_of(services, call) is None:
             await _open_task(conn, services, locked, call)
             return None
@@ -175,13 +184,14 @@ async def _claim(services: Services, leg: Leg, lease: Lease) -> calls.Call | Non
         if fresh.state is LegState.PLANNED:
             if fresh.kind is LegKind.REFUND:
                 await money.mark_sent(conn, number)
+            due_at = None if fresh.code == SWITCHED_OFF else fresh.due_at
             await cases.set_leg(
                 conn,
                 lease.case_id,
                 leg.leg_no,
                 state=LegState.CLAIMED,
                 number=number,
-                due_at=fresh.due_at or locked.now + _patience(services, locked.order, fresh, LegState.CLAIMED),
+                due_at=due_at or locked.now + _patience(services, locked.order, fresh, LegState.CLAIMED),
             )
             await note(
                 conn,
@@ -216,7 +226,19 @@ def _has_waited_long(services: Services, locked: Locked, leg: Leg) -> bool:
     return since is not None and locked.now - datetime.fromisoformat(str(since)) > services.pace.parked
 
 
-async def _park(conn: Connection, locked: Locked, leg: Leg, *, until: datetime, code: str) -> None:
+def _until_switched_on(services: Services, locked: Locked, leg: Leg) -> dict[str, Any]:
+    """It is looked at now and then; after the usual patience a person hears of it."""
+    since = datetime.fromisoformat(str(leg.evidence.get("parked_at") or locked.now.isoformat()))
+    return {
+        "until": locked.now + services.pace.longest_retry,
+        "code": SWITCHED_OFF,
+        "due_at": since + services.pace.parked,
+    }
+
+
+async def _park(
+    conn: Connection, locked: Locked, leg: Leg, *, until: datetime, code: str, due_at: datetime | None = None
+) -> None:
     """The leg stays as it is and is looked at later; patience with a doubt begins anew once it can be asked again."""
     parked_at = leg.evidence.get("parked_at") or locked.now.isoformat()
     await cases.set_leg(
@@ -224,9 +246,9 @@ async def _park(conn: Connection, locked: Locked, leg: Leg, *, until: datetime, 
         locked.case.case_id,
         leg.leg_no,
         next_try_at=until,
-        due_at=None,
+        due_at=due_at,
         code=code,
-        evidence={**leg.evidence, "parked_at": parked_at} if code == "connection_down" else dict(leg.evidence),
+        evidence=dict(leg.evidence) if code == "spaced" else {**leg.evidence, "parked_at": parked_at},
     )
     if leg.code != code:
         await note(

@@ -23,11 +23,12 @@ from unwind.flow.chronicle import clock, record
 from unwind.flow.estimates import estimate_for
 from unwind.flow.execute import Lease, lock_both
 from unwind.flow.links import mint_link
+from unwind.flow.promotions import overlay_of
 from unwind.flow.receipt import buyer_channel
 from unwind.flow.services import Services
 from unwind.flow.wording import text_of, words_of
 from unwind.ports.notifier import MessageCall, Notifier
-from unwind.storage import alerts, locks, merchants, messages, privacy
+from unwind.storage import alerts, locks, merchants, messages, privacy, queue
 from unwind.storage.database import Connection
 
 ATTEMPTS_MAX = 8
@@ -37,6 +38,7 @@ BUYER_LADDER = ("wechat", "sms", "email")
 FREE_TEXT = frozenset({"email"})
 """Channels that may carry what an agent wrote; every other one says only that an answer is there."""
 ANSWER = "answer_waiting"
+IN_REVIEW = "in_review"
 LADDERS = {**dict.fromkeys(BUYER_LADDER, BUYER_LADDER), STAFF: ("dingtalk", "wecom", "feishu")}
 """Channel of a message -> channels that may carry it, best first."""
 
@@ -45,6 +47,7 @@ async def tell(services: Services, lease: Lease) -> None:
     """Writes down what is owed, then sends what is due."""
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, lease.case_id, token=lease.token)
+        arrival = overlay_of(services, locked.case.merchant_id, locked.now).arrival
         for fact in sorted(news_of(locked.case) - locked.case.told):
             await messages.add_message(
                 conn,
@@ -53,7 +56,7 @@ async def tell(services: Services, lease: Lease) -> None:
                 audience="buyer",
                 channel=buyer_channel(locked.case.channel),
                 fact=fact,
-                params=_params(locked.case, locked.order, fact),
+                params=_params(locked.case, locked.order, fact, arrival=arrival),
             )
     async with services.database.connection() as conn:
         due = await messages.due_messages(conn, lease.case_id)
@@ -61,8 +64,8 @@ async def tell(services: Services, lease: Lease) -> None:
         await _send(services, message, lease)
 
 
-def _params(case: Case, order: Order, fact: str) -> dict[str, object]:
-    """Amounts and estimates by the methods that were really used."""
+def _params(case: Case, order: Order, fact: str, *, arrival: tuple[str, str] | None = None) -> dict[str, object]:
+    """Amounts and estimates by the methods that were really used; a promotion may name other times (`arrival`)."""
     name, _, part_no = fact.partition(":")
     refunds = [
         leg
@@ -77,8 +80,12 @@ def _params(case: Case, order: Order, fact: str) -> dict[str, object]:
         "amount_minor": sum(leg.amount_minor for leg in refunds),
         "currency": order.currency,
         "ways": " ".join(ways_on([part.stage for part in case.parts])),
-        "estimate_zh": ";".join(estimate.zh for estimate in estimates) or estimate_for("").zh,
-        "estimate_en": "; ".join(estimate.en for estimate in estimates) or estimate_for("").en,
+        "estimate_zh": arrival[0]
+        if arrival
+        else ";".join(estimate.zh for estimate in estimates) or estimate_for("").zh,
+        "estimate_en": arrival[1]
+        if arrival
+        else "; ".join(estimate.en for estimate in estimates) or estimate_for("").en,
     }
 
 
@@ -109,6 +116,15 @@ def _link_params(services: Services, params: Mapping[str, Any]) -> dict[str, Any
     return {"link": f"{services.public_url}/a/{token}"}
 
 
+async def _queue_params(services: Services, message: dict[str, Any]) -> dict[str, Any]:
+    """The place in the queue is that of the moment it is told."""
+    if message["fact"] != IN_REVIEW:
+        return {}
+    async with services.database.connection() as conn:
+        place = await queue.place_of(conn, message["case_id"])
+    return {} if place is None else {"place": place}
+
+
 async def _send(services: Services, message: dict[str, Any], lease: Lease) -> None:
     """Claim, commit, call, record; as for any outside call."""
     async with services.database.transaction() as conn:
@@ -126,7 +142,11 @@ async def _send(services: Services, message: dict[str, Any], lease: Lease) -> No
             sent_at=None,
             channel=way.channel,
         )
-    params = {**message["params"], **_link_params(services, message["params"])}
+    params = {
+        **message["params"],
+        **_link_params(services, message["params"]),
+        **await _queue_params(services, message),
+    }
     text = text_of(message["fact"], params, language=way.language)
     name, _, number = message["fact"].partition(":")
     if name == ANSWER and way.channel in FREE_TEXT:

@@ -15,6 +15,7 @@ from unwind.domain.legs import LegKind, LegState
 from unwind.domain.merchant_cancel import REASON_WORDS, MerchantReason, needs_agreement
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import LegDraft, PartPlan, build_legs, local_prefix
+from unwind.domain.promotion import NOTHING, Overlay
 from unwind.domain.refund_split import RefundShare
 from unwind.domain.stock import Bucket
 from unwind.domain.timetable import Timetable
@@ -78,6 +79,8 @@ class Origin:
     is_scam: bool = False
     merchant_reason: str = ""
     note: Mapping[str, object] = field(default_factory=dict)
+    overlay: Overlay = NOTHING
+    """The promotions it was screened under."""
 
 
 def write_down(
@@ -166,6 +169,7 @@ def write_down(
                 "verdict": verdict.value,
                 "rule": lead.decision.rule,
                 "policy_version": origin.policy_version,
+                "overlay": origin.overlay.stored(),
                 "facts": [one.facts.as_context() for one in screened],
                 "priority": lead.decision.priority,
                 "outcome": receipt.outcome,
@@ -227,6 +231,7 @@ def _clocks(
         kind=lead.decision.kind,
         is_urgent=lead.decision.is_urgent,
         now=now,
+        overlay=origin.overlay,
     )
     receipt.respond_due_at = clocks.respond.due_at
     return clocks
@@ -301,6 +306,8 @@ def _part_row(case_id: str, part_no: int, one: Screened, state: PartState) -> di
         "refund_on": one.decision.refund_on.value,
         "returned_minor": one.part.amounts.returned_minor,
         "completes_order": one.part.completes_order,
+        "policy_verdict": one.policy.verdict.value if one.policy else "",
+        "policy_rule": one.policy.rule if one.policy else "",
     }
 
 

@@ -22,10 +22,13 @@ from unwind.domain.identity import Level, needs_check
 from unwind.domain.merchant_cancel import MerchantReason
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import complete_wish, free_units
+from unwind.domain.promotion import NOTHING, Overlay
 from unwind.domain.warnings import offers_outside_payment, was_told_to_say
 from unwind.flow import answer
+from unwind.flow.allowance import tell, within_limits
 from unwind.flow.contact import contact_again, warn_staff
 from unwind.flow.identity import require_identity
+from unwind.flow.promotions import overlay_for
 from unwind.flow.receipt import Origin, Receipt, new_case_id, write_down
 from unwind.flow.screen import Screened, kind_of, screen
 from unwind.flow.services import Services
@@ -116,6 +119,7 @@ class Considered:
     """Lines of the wish that an open case already holds."""
     screened: tuple[Screened, ...]
     """The parts of the wish that are free; none where nothing is."""
+    overlay: Overlay = NOTHING
 
 
 def consider(services: Services, principal: Principal, request: Request, row: OrderRow) -> Considered:
@@ -126,8 +130,13 @@ def consider(services: Services, principal: Principal, request: Request, row: Or
     _require_origin(request)
     read = _read(order, request)
     wanted, held_by = _divide(row, request)
-    screened = screen(row, wanted, policy=services.policy, words=read.words, channel=request.channel) if wanted else ()
-    return Considered(row=row, read=read, held_by=held_by, screened=screened)
+    overlay = overlay_for(services, row)
+    screened = (
+        screen(row, wanted, policy=services.policy, words=read.words, channel=request.channel, overlay=overlay)
+        if wanted
+        else ()
+    )
+    return Considered(row=row, read=read, held_by=held_by, screened=screened, overlay=overlay)
 
 
 def _read(order: Order, request: Request) -> Read:
@@ -185,10 +194,13 @@ async def answer_reading(
         return await _existing(conn, key, row, case_id=joined)
     case_id = new_case_id(row.now)
     note = await _keep_words(conn, services, request, row, case_id=case_id)
+    allowed = await within_limits(conn, row, seen.screened, case_id=case_id, more=seen.overlay.limits)
+    seen = replace(seen, screened=allowed.screened)
     receipt, body = lay_out(services, principal, request, seen, case_id=case_id, note=note)
     await store_receipt(conn, row.order, receipt)
     if request.text and offers_outside_payment(request.text):
         await warn_staff(conn, row.order.merchant.merchant_id, case_id)
+    await tell(conn, allowed, case_id)
     return Answer(status=201, body=body)
 
 
@@ -312,12 +324,13 @@ def lay_out(
         tags=tags_document(seen.read.tags, picked=request.picked),
         policy_version=services.policy.version,
         note={**reference, **note},
+        overlay=seen.overlay,
     )
     row = seen.row
     receipt = write_down(
         row.order, seen.screened, origin, case_id=case_id, now=row.now, timetable=services.hours.timetable
     )
-    body = answer.for_receipt(row.order, receipt, seen.screened, also_open=seen.held_by)
+    body = answer.for_receipt(row.order, receipt, seen.screened, also_open=seen.held_by, arrival=seen.overlay.arrival)
     receipt.document["answers"] = _remembered(key_of(principal, request), 201, body, row)
     if contact_ref(request):
         receipt.document["contacts"] = [{"case_id": case_id, "ref": contact_ref(request), "at": row.now}]

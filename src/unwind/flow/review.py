@@ -24,6 +24,7 @@ from unwind.domain.errors import Refusal, require
 from unwind.domain.identity import Level
 from unwind.domain.legs import HAS_LEFT, LegKind, LegState
 from unwind.domain.merchant_cancel import needs_agreement
+from unwind.domain.next_step import SWITCHED_OFF
 from unwind.domain.questions import Audience, Question, QuestionState
 from unwind.domain.questions import Kind as QuestionKind
 from unwind.domain.ruling_documents import (
@@ -75,6 +76,9 @@ async def hand_over(services: Services, part: Part, leg: Leg, lease: Lease) -> N
         stuck = next(p for p in locked.case.parts if p.part_no == part.part_no)
         if leg.kind in STOPS_GOODS and leg.code.startswith("refused"):
             await lay_back(conn, locked, stuck)
+        elif leg.code == SWITCHED_OFF and leg.state is LegState.PLANNED:
+            evidence = {name: value for name, value in leg.evidence.items() if name != "parked_at"}
+            await cases.set_leg(conn, lease.case_id, leg.leg_no, next_try_at=None, due_at=None, evidence=evidence)
         elif leg.state not in {LegState.BLOCKED, LegState.PLANNED}:
             await cases.set_leg(
                 conn,
@@ -104,7 +108,7 @@ async def hand_over(services: Services, part: Part, leg: Leg, lease: Lease) -> N
 def _why(leg: Leg) -> str:
     """The rule a person reads."""
     if leg.state is LegState.PLANNED:
-        return "merchant_halted"
+        return SWITCHED_OFF if leg.code == SWITCHED_OFF and leg.due_at is not None else "merchant_halted"
     if leg.kind is LegKind.HOLD_SHIPMENT:
         return "hold_refused" if leg.code.startswith("refused") else "hold_unanswered"
     if leg.kind is LegKind.RECALL_PARCEL:

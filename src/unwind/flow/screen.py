@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from unwind.domain.case import Kind, Verdict
 from unwind.domain.guards import guard
 from unwind.domain.merchant_cancel import RULE as BUYER_MUST_AGREE
 from unwind.domain.merchant_cancel import needs_agreement
-from unwind.domain.order import LineId
+from unwind.domain.order import Dependence, LineId
 from unwind.domain.plan import PartPlan, partition, reprice
+from unwind.domain.promotion import NOTHING, Overlay
+from unwind.domain.stage import IN_THE_HOUSE
 from unwind.policy.engine import Decision, Policy
-from unwind.policy.facts import Facts, Words, gather_facts
+from unwind.policy.facts import WINDOW_MINUTES, Facts, Words, gather_facts
 from unwind.storage.orders import OrderRow
 
 HIGH_URGENCY_BONUS = 20
@@ -28,6 +29,18 @@ GUARD_TEXTS = {
     "automation_shadow": ("影子模式:只判断不执行", "Shadow mode: decided and logged, not carried out"),
     "automation_confirm": ("确认模式:人工点确认后执行", "Confirm mode: carried out after a person confirms"),
     "buyer_must_agree": ("商家申请取消,须买家同意", "The merchant asks for it: the buyer has to agree"),
+    "cap_reached": (
+        "今日自动退款已达上限,转人工",
+        "Today's automatic refunds have reached their cap: a person decides",
+    ),
+    "breaker_open": (
+        "自动退款异常增多,已熔断,转人工",
+        "The breaker is open after too many automatic refunds: a person decides",
+    ),
+    "gift_has_left": (
+        "赠品已寄出:由人工确认退回或按事先公布的价格扣除",
+        "The gift has left: it comes back, or its published price is kept with the buyer's consent",
+    ),
     "merchant_halted": ("该商家资金核对异常,暂停自动退款", "Refunds of this merchant are halted after a failed check"),
 }
 
@@ -39,16 +52,25 @@ class Screened:
     part: PartPlan
     facts: Facts
     decision: Decision
+    policy: Decision | None = None
+    """The policy alone, before guards and trust; None where no policy was asked."""
 
 
 def screen(
-    row: OrderRow, wanted: Mapping[LineId, int], *, policy: Policy, words: Words, channel: str
+    row: OrderRow,
+    wanted: Mapping[LineId, int],
+    *,
+    policy: Policy,
+    words: Words,
+    channel: str,
+    overlay: Overlay = NOTHING,
 ) -> tuple[Screened, ...]:
     """Every part of the wish, in plan order. Automatic parts are priced as if only they were taken back."""
     screened = [
-        _screen_part(row, part, policy=policy, words=words, channel=channel, now=row.now)
+        _screen_part(row, part, policy=policy, words=words, channel=channel, overlay=overlay)
         for part in partition(row.order, wanted)
     ]
+    screened = _with_gifts_that_left(row, screened)
     if all(one.decision.verdict is Verdict.AUTO for one in screened):
         return tuple(screened)
     automatic = [one for one in screened if one.decision.verdict is Verdict.AUTO]
@@ -56,30 +78,61 @@ def screen(
     return tuple(replace(one, part=repriced.get(id(one), one.part)) for one in screened)
 
 
+def _with_gifts_that_left(row: OrderRow, screened: list[Screened]) -> list[Screened]:
+    """What a gift hangs on is not returned by itself once the gift has left: it comes back, or its price is kept with consent."""
+    parents = {
+        row.order.line(line_id).parent_line_id
+        for one in screened
+        if one.part.stage not in IN_THE_HOUSE
+        for line_id in one.part.quantities
+        if row.order.line(line_id).dependence is Dependence.GIFT
+    }
+    return [
+        replace(one, decision=to_a_person(one.decision, "gift_has_left"))
+        if one.decision.verdict is Verdict.AUTO and not parents.isdisjoint(one.part.quantities)
+        else one
+        for one in screened
+    ]
+
+
 def _screen_part(
-    row: OrderRow, part: PartPlan, *, policy: Policy, words: Words, channel: str, now: datetime
+    row: OrderRow, part: PartPlan, *, policy: Policy, words: Words, channel: str, overlay: Overlay
 ) -> Screened:
     facts = gather_facts(
-        row.order, part, words=words, channel=channel, risk=row.risk, elsewhere_minor=row.elsewhere_minor, now=now
+        row.order,
+        part,
+        words=words,
+        channel=channel,
+        risk=row.risk,
+        elsewhere_minor=row.elsewhere_minor,
+        now=row.now,
+        window_minutes=WINDOW_MINUTES if overlay.window_minutes is None else overlay.window_minutes,
+        dispatch_hours=overlay.dispatch_hours,
     )
-    decision = policy.decide(facts)
+    decision = told = policy.decide(facts)
     guarded = guard(
         verdict=decision.verdict,
         stage=part.stage,
         payment_state=facts.payment_state,
         returned_minor=part.amounts.returned_minor,
         money_is_consistent=facts.money_is_consistent,
+        limit_minor=overlay.automatic_limit_minor,
     )
     rule = guarded.rule or _trust(row, guarded.verdict, returned_minor=part.amounts.returned_minor)
     if not rule and guarded.verdict is Verdict.AUTO and needs_agreement(channel, row.order):
         rule = BUYER_MUST_AGREE
     if rule:
-        zh, en = GUARD_TEXTS[rule]
-        decision = replace(decision, verdict=Verdict.REVIEW, rule=rule, explain_zh=zh, explain_en=en)
+        decision = to_a_person(decision, rule)
     bonus = HIGH_URGENCY_BONUS * (words.urgency == "HIGH") + ANGRY_BONUS * (words.emotion == "ANGRY")
     if decision.priority <= ORDINARY_PRIORITY_MAX:
         decision = replace(decision, priority=min(ORDINARY_PRIORITY_MAX, decision.priority + bonus))
-    return Screened(part=part, facts=facts, decision=decision)
+    return Screened(part=part, facts=facts, decision=decision, policy=told)
+
+
+def to_a_person(decision: Decision, rule: str) -> Decision:
+    """Review by a rule of our own instead of what the policy said."""
+    zh, en = GUARD_TEXTS[rule]
+    return replace(decision, verdict=Verdict.REVIEW, rule=rule, explain_zh=zh, explain_en=en)
 
 
 def _trust(row: OrderRow, verdict: Verdict, *, returned_minor: int) -> str:

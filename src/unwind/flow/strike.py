@@ -21,6 +21,7 @@ from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke, work_out_again
 from unwind.flow.execute import Locked, lock_both
 from unwind.flow.notify import STAFF, staff_channel
+from unwind.flow.promotions import turn_promotions
 from unwind.flow.questions import remind
 from unwind.flow.services import Services
 from unwind.logs import place_of
@@ -143,7 +144,8 @@ def _told(case: Case, rung: Rung, now: datetime) -> str:
 
 
 async def follow_timetable(services: Services, *, cases_max: int = CASES_MAX) -> bool:
-    """Learns of a new timetable, then works out again what waits by an older one. True when there may be more."""
+    """Lets promotions begin and end, learns of a new timetable, then works out again what waits by an older one. True when there may be more."""
+    await turn_promotions(services.database)
     await services.hours.refresh(services.database)
     version = services.hours.timetable.version
     async with services.database.connection() as conn:

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from unwind.domain.access import Principal, authorise
 from unwind.domain.access import Scope as Right
 from unwind.domain.calendar import require_sound
 from unwind.domain.errors import require
+from unwind.domain.promotion import NOTHING, Overlay, Promotion, overlay_at
 from unwind.domain.timetable import Queue, Scope, Targets, Timetable, require_sensible
-from unwind.storage import alerts, merchants, timetables
+from unwind.storage import alerts, merchants, promotions, timetables
 from unwind.storage.database import Connection, Database
 
 CHANNELS = frozenset({"app", "hotline", "chat", "store", "merchant", "api", "bulk", "timeout"})
@@ -22,13 +23,20 @@ class Hours:
 
     def __init__(self) -> None:
         self.timetable = Timetable()
+        self.promotions: tuple[Promotion, ...] = ()
+
+    def overlay_at(self, merchant_id: str, at: datetime) -> Overlay:
+        """What promotions change for a merchant at this moment. Begins and ends to the moment, whoever has counted it on."""
+        return overlay_at(self.promotions, merchant_id=merchant_id, at=at) if self.promotions else NOTHING
 
     async def refresh(self, database: Database) -> bool:
         """True when there was something new. The version is read first, so what is read after it is never older than it says."""
         async with database.connection() as conn:
             if await timetables.current_version(conn) == self.timetable.version:
                 return False
-            self.timetable = await timetables.read_timetable(conn)
+            timetable = await timetables.read_timetable(conn)
+            self.promotions = await promotions.read_promotions(conn)
+            self.timetable = timetable
             return True
 
 

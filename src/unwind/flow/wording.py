@@ -17,8 +17,8 @@ TEXTS = {
     "closed_unpaid": ("订单超时未支付,已自动关闭。", "The order was not paid in time and has been closed."),
     "cancelled": ("取消成功,无需退款。", "Cancelled; there is nothing to refund."),
     "in_review": (
-        "已收到您的取消申请,需人工确认,约{minutes}分钟内答复。",
-        "Your request needs a person to confirm it; expect an answer within about {minutes} minutes.",
+        "已收到您的取消申请,需人工确认,约{minutes}分钟内答复。{place}",
+        "Your request needs a person to confirm it; expect an answer within about {minutes} minutes.{place}",
     ),
     "inquiry_received": (
         "已收到您的咨询,客服约{minutes}分钟内答复。",
@@ -196,6 +196,7 @@ def words_of(params: Mapping[str, Any], *, language: str) -> dict[str, str]:
     return {
         **shown,
         "minutes": str(params.get("minutes", 0)),
+        "place": place_text(params.get("place"))[0 if is_zh else 1],
         "amount": amount,
         "paid": money("paid_minor"),
         "kept": money("kept_minor"),
@@ -204,6 +205,16 @@ def words_of(params: Mapping[str, Any], *, language: str) -> dict[str, str]:
         "ways": f"{said}。" if is_zh else f"{said[:1].upper()}{said[1:]}.",
         "link": str(params.get("link", "")),
     }
+
+
+def place_text(place: int | None) -> tuple[str, str]:
+    """Where one stands in the queue, and that asking again changes nothing; empty where nobody waits."""
+    if place is None:
+        return "", ""
+    return (
+        f"您当前排在第{place}位,无需再次联系我们,有结果会主动通知您。",
+        f" You are number {place} in the queue; there is no need to contact us again, we will get in touch.",
+    )
 
 
 def _moment(text: str, time_zone: str) -> str:

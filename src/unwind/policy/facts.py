@@ -6,7 +6,7 @@ rule that reads an unknown fact of money decides nothing (`engine.py`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from unwind.domain.deadlines import is_open
 from unwind.domain.order import Dependence, Line, Order, PaymentState, Presale, VirtualState
@@ -67,17 +67,26 @@ FACT_NAMES = tuple(field.name for field in fields(Facts))
 
 
 def gather_facts(
-    order: Order, part: PartPlan, *, words: Words, channel: str, risk: str, elsewhere_minor: int, now: datetime
+    order: Order,
+    part: PartPlan,
+    *,
+    words: Words,
+    channel: str,
+    risk: str,
+    elsewhere_minor: int,
+    now: datetime,
+    window_minutes: int = WINDOW_MINUTES,
+    dispatch_hours: int | None = None,
 ) -> Facts:
-    """The facts of one part, from one consistent reading of the order."""
+    """The facts of one part, from one consistent reading of the order. `dispatch_hours`: promised where the shop names no moment."""
     lines = [order.line(line_id) for line_id in part.quantities]
-    minutes = _minutes_to_dispatch(order, now)
+    minutes = _minutes_to_dispatch(order, now, dispatch_hours)
     merchant = order.merchant
     return Facts(
         payment_state=order.payment_state,
         stage=part.stage,
         stage_group=_group(part.stage),
-        window=_window(minutes),
+        window=_window(minutes, window_minutes),
         minutes_to_dispatch=minutes,
         merchant_is_open=is_open(now, time_zone=merchant.time_zone, hours=merchant.hours),
         amount_minor=part.amounts.paid_minor,
@@ -108,18 +117,19 @@ def _group(stage: Stage) -> str:
     return stage.value
 
 
-def _minutes_to_dispatch(order: Order, now: datetime) -> int | None:
-    if order.planned_dispatch_at is None:
-        return None
-    return int((order.planned_dispatch_at - now).total_seconds() // 60)
+def _minutes_to_dispatch(order: Order, now: datetime, promised_hours: int | None) -> int | None:
+    planned = order.planned_dispatch_at
+    if planned is None and promised_hours is not None:
+        planned = order.placed_at + timedelta(hours=promised_hours)
+    return None if planned is None else int((planned - now).total_seconds() // 60)
 
 
-def _window(minutes: int | None) -> str:
+def _window(minutes: int | None, window_minutes: int) -> str:
     if minutes is None:
         return "unknown"
     if minutes < 0:
         return "missed"
-    return "inside" if minutes >= WINDOW_MINUTES else "outside"
+    return "inside" if minutes >= window_minutes else "outside"
 
 
 def _money_is_consistent(order: Order) -> bool:

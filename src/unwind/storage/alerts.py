@@ -60,3 +60,14 @@ async def untold_alerts(conn: Connection, *, alerts_max: int = 20) -> list[dict[
 
 async def mark_told(conn: Connection, alert_id: int) -> None:
     await conn.execute("UPDATE alerts SET told_at = unwind_now() WHERE alert_id = %s", (alert_id,))
+
+
+async def close_alerts_about(conn: Connection, connection: str, *, kind: str, code: str, by: str) -> None:
+    """The same for one subject: `code`, alone or followed by its cause."""
+    await conn.execute(
+        """
+        UPDATE alerts SET closed_at = unwind_now(), closed_by = %s
+        WHERE connection = %s AND kind = %s AND (code = %s OR code LIKE %s) AND closed_at IS NULL
+        """,
+        (by, connection, kind, code, code.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + ":%"),
+    )

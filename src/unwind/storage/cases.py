@@ -20,22 +20,25 @@ WRITES: dict[str, str] = {
     "cases": """
         INSERT INTO cases (case_id, kind, order_id, merchant_id, parent_case_id, aftermath_key, channel, state, event_seq, head, reason,
             stated_reason, tags, verdict, rule, policy_version, facts, priority, outcome, money_minor, opened_at, acked_at,
-            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at, fault)
+            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at, fault, overlay)
         SELECT case_id, kind, order_id, merchant_id, parent_case_id, aftermath_key, channel, state, event_seq, decode(head, 'hex'), reason,
             stated_reason, tags, verdict, rule, policy_version, facts, priority, outcome, money_minor, opened_at, acked_at,
-            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at, coalesce(fault, '')
+            decided_at, closed_at, respond_warn_at, respond_due_at, next_check_at, coalesce(fault, ''),
+            coalesce(overlay, '{}')
         FROM doc, jsonb_to_recordset(d->'cases') AS c(case_id text, kind text, order_id text, merchant_id text,
             parent_case_id text, aftermath_key text, channel text, state text, event_seq integer, head text, reason text, stated_reason text,
             tags jsonb, verdict text, rule text, policy_version text, facts jsonb, priority integer, outcome text,
             money_minor bigint, opened_at timestamptz, acked_at timestamptz, decided_at timestamptz, closed_at timestamptz,
-            respond_warn_at timestamptz, respond_due_at timestamptz, next_check_at timestamptz, fault text)
+            respond_warn_at timestamptz, respond_due_at timestamptz, next_check_at timestamptz, fault text, overlay jsonb)
     """,
     "parts": """
         INSERT INTO case_parts (case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor,
-            completes_order)
-        SELECT case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor, completes_order
+            completes_order, policy_verdict, policy_rule)
+        SELECT case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor, completes_order,
+            coalesce(policy_verdict, ''), coalesce(policy_rule, '')
         FROM doc, jsonb_to_recordset(d->'parts') AS p(case_id text, part_no integer, kind text, shipment_id text, state text,
-            stage text, verdict text, rule text, refund_on text, returned_minor bigint, completes_order boolean)
+            stage text, verdict text, rule text, refund_on text, returned_minor bigint, completes_order boolean,
+            policy_verdict text, policy_rule text)
     """,
     "lines": """
         INSERT INTO case_lines (case_id, part_no, order_id, line_id, units)
@@ -153,6 +156,8 @@ SELECT c.*,
         AS next_message_at,
     (SELECT array_agg(m.fact) FROM messages m WHERE m.case_id = c.case_id AND m.audience = 'buyer') AS told,
     (SELECT m.halted_at IS NOT NULL FROM merchants m WHERE m.merchant_id = c.merchant_id) AS is_halted,
+    (SELECT jsonb_agg(jsonb_build_array(w.kind, w.connection)) FROM leg_switches w
+        WHERE w.on_at IS NULL AND w.merchant_id IN ('', c.merchant_id)) AS switched_off,
     unwind_now() AS now,
     (SELECT to_jsonb(k) || jsonb_build_object('asked_until', (
             SELECT until_at FROM case_pauses w WHERE w.case_id = k.case_id AND w.ended_at IS NULL))
@@ -209,6 +214,7 @@ def to_case(row: Mapping[str, Any]) -> Case:
         barred=frozenset(row["barred"]),
         is_appeal=row["appeal_of"] is not None,
         watch=_to_watch(row),
+        switched_off=frozenset((kind, connection) for kind, connection in row["switched_off"] or ()),
         parts=tuple(
             Part(
                 part_no=part["part_no"],

@@ -1,6 +1,6 @@
 """Every row lock of the product, in the one order in which they may be taken:
 
-idempotency key, telephone call, agent, order, case, promise, payment balance, benefit, stock by SKU; an alert, which is no part of any decision, after everything.
+idempotency key, telephone call, agent, order, case, promise, count of automatic refunds, payment balance, benefit, stock by SKU; an alert, which is no part of any decision, after everything.
 
 A transaction takes them from left to right and never goes back, so two of them can never wait for each other.
 """

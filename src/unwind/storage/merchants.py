@@ -40,7 +40,7 @@ async def upsert_merchant(conn: Connection, merchant: Mapping[str, Any]) -> None
             %(may_only_tell)s, %(false_dispatch_h)s)
         ON CONFLICT (merchant_id) DO UPDATE SET name = excluded.name, authority = excluded.authority,
             has_settlement = excluded.has_settlement, warehouse = excluded.warehouse, shop = excluded.shop,
-            time_zone = excluded.time_zone, hours = excluded.hours, automation = excluded.automation,
+            time_zone = excluded.time_zone, hours = excluded.hours,
             hold_timeout_s = excluded.hold_timeout_s,
             agent_limit_minor = excluded.agent_limit_minor, goodwill_limit_minor = excluded.goodwill_limit_minor, quiet_from = excluded.quiet_from, quiet_to = excluded.quiet_to,
             may_only_tell = excluded.may_only_tell, false_dispatch_h = excluded.false_dispatch_h

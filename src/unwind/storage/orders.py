@@ -133,6 +133,8 @@ def _merchant(row: Mapping[str, Any]) -> Merchant:
         is_halted=row["halted_at"] is not None,
         hold_timeout_s=row["hold_timeout_s"],
         may_only_tell=row["may_only_tell"],
+        limits=row["limits"],
+        has_breaker=row["breaker_at"] is not None,
     )
 
 

@@ -51,6 +51,23 @@ async def cases_in_review(conn: Connection, *, merchant_id: str | None, cases_ma
     return await cursor.fetchall()
 
 
+async def place_of(conn: Connection, case_id: str) -> int | None:
+    """How many cases come before this one in the order of work, and itself. None: it waits for nobody (any more)."""
+    cursor = await conn.execute(
+        """
+        SELECT 1 + (SELECT count(*) FROM cases c
+            WHERE c.state = 'review' AND c.answered_at IS NULL
+              AND (c.priority < 90, NOT c.is_overdue, -c.priority, c.respond_due_at, -c.money_minor, c.case_id)
+                < (me.priority < 90, NOT me.is_overdue, -me.priority, me.respond_due_at, -me.money_minor, me.case_id)) AS place
+        FROM cases me WHERE me.case_id = %s AND me.state = 'review' AND me.answered_at IS NULL
+        """,
+        (case_id,),
+        prepare=True,
+    )
+    row = await cursor.fetchone()
+    return row["place"] if row else None
+
+
 async def open_versions(conn: Connection) -> list[dict[str, Any]]:
     """Of every case that waits for a person: how far its versions and events have come."""
     cursor = await conn.execute(

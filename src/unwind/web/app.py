@@ -34,12 +34,14 @@ from unwind.web import (
     keys,
     links,
     problems,
+    promotions,
     queue,
     scripts,
     session,
     shift,
     staff,
     stream,
+    trust,
     warehouse,
     worktime,
 )
@@ -104,6 +106,8 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
         staff,
         keys,
         worktime,
+        trust,
+        promotions,
         callbacks,
     ):
         app.include_router(module.router)

@@ -15,8 +15,10 @@ from unwind.domain.order import LineId
 from unwind.domain.questions import Audience, QuestionState
 from unwind.flow import agreement, answer, answers, appeal, attachments, erasure, preview, review
 from unwind.flow.intake import Intake
+from unwind.flow.promotions import overlay_for
 from unwind.flow.receive import Request, spoken_by
-from unwind.storage import cases, messages, money, orders, questions
+from unwind.flow.wording import place_text
+from unwind.storage import cases, messages, money, orders, questions, queue
 from unwind.web.access import Caller, Wired, who
 from unwind.web.responses import ERRORS, json_response
 from unwind.web.schemas.cancellations import AgreementIn, AppealIn, CancellationIn, CancellationOut
@@ -95,7 +97,15 @@ async def look_at_case(services: Wired, caller: Caller, case_id: str) -> Respons
         refunds = await money.refunds_of_case(conn, case_id)
         told = await messages.messages_of(conn, case_id)
         asked = await questions.questions_of(conn, case_id)
-    body: dict[str, Any] = answer.for_existing(order.order, row, refunds)
+        place = await queue.place_of(conn, case_id)
+    body: dict[str, Any] = answer.for_existing(
+        order.order, row, refunds, arrival=services.hours.overlay_at(row["merchant_id"], order.now).arrival
+    )
+    if place is not None:
+        body["queue"] = {
+            "place": place,
+            "note": dict(zip(("zh", "en"), map(str.strip, place_text(place)), strict=True)),
+        }
     body["refunds"] = [
         {
             "method": r["method"],
@@ -201,4 +211,4 @@ async def cancellability(services: Wired, caller: Caller, order_id: str) -> Resp
     if row is None:
         raise Refusal("not_found")
     authorise(caller, Scope.ORDERS_READ, merchant_id=row.order.merchant.merchant_id, order_id=order_id)
-    return json_response(preview.preview(row, policy=services.policy))
+    return json_response(preview.preview(row, policy=services.policy, overlay=overlay_for(services, row)))

@@ -27,7 +27,7 @@ from unwind.flow.services import Services
 from unwind.flow.strike import follow_timetable, strike_due, strike_questions
 from unwind.flow.timeout import close_unpaid
 from unwind.flow.timetable import warn_of_missing_holidays
-from unwind.storage import attempts, connections, door, idempotency, identity
+from unwind.storage import attempts, connections, door, idempotency, identity, trust
 from unwind.worker.bills import take_waiting_bills
 
 POLL_S = 0.25
@@ -83,6 +83,7 @@ async def _housekeeping(services: Services) -> bool:
     async with services.database.connection() as conn:
         await idempotency.forget_old_keys(conn, days=KEYS_KEPT_DAYS, keys_max=KEYS_PER_ROUND)
         await connections.forget_old_minutes(conn)
+        await trust.forget_old_counts(conn, rows_max=KEYS_PER_ROUND)
         await door.forget_old(conn, window=ATTEMPT_WINDOW, life=OIDC_ROUND_TRIP)
         await attempts.forget_attempts(conn, after=ATTEMPTS_KEPT, rows_max=KEYS_PER_ROUND)
         await identity.forget_codes(conn, after=CODES_KEPT, rows_max=KEYS_PER_ROUND)

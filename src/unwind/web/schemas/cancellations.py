@@ -58,6 +58,11 @@ class PartOut(BaseModel):
     lines: dict[str, int]
 
 
+class QueuePlace(BaseModel):
+    place: int
+    note: Text
+
+
 class CancellationOut(BaseModel):
     case_id: str
     order_id: str
@@ -83,3 +88,4 @@ class CancellationOut(BaseModel):
     refund: RefundEstimate
     parts: list[PartOut]
     already_open: dict[str, str]
+    queue: QueuePlace | None = Field(default=None, description="only where the case waits for a person")

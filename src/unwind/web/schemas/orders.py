@@ -166,7 +166,9 @@ class MerchantIn(Strict):
     shop: Id = "local"
     time_zone: Annotated[str, Field(max_length=40)] = "Asia/Shanghai"
     hours: list[tuple[Annotated[int, Field(ge=0, le=1440)], Annotated[int, Field(ge=0, le=1440)]]] = Field(default=[])
-    automation: Literal["shadow", "confirm", "auto"] = "auto"
+    automation: Literal["shadow", "confirm", "auto"] = Field(
+        default="auto", description="of a new shop; later it is changed by POST /api/v1/admin/automation/{merchant_id}"
+    )
     hold_timeout_s: Annotated[int, Field(gt=0, le=86400)] = 120
     agent_limit_minor: Minor = Field(default=500_000, description="above it a decision needs a second person")
     goodwill_limit_minor: Minor = Field(default=5_000, description="what one person may give beside a refund")
