@@ -135,10 +135,11 @@ async def _answer(
 
 
 def _shown(order: ScannedOrder, judged: Judged) -> dict[str, Any]:
+    parcels = scanned_parcels(order)
     return {
         "order_id": order.order_id,
         "verdict": judged.verdict,
-        "left": sum(p.left for p in scanned_parcels(order)) or order.left,
+        "left": sum(p.left for p in parcels) if parcels else order.left,
         "holds": [{"case_id": leg.case_id, "leg_no": leg.leg_no} for leg in judged.holds],
         "labels_to_void": [leg.shipment_id for leg in judged.labels],
     }
