@@ -55,6 +55,8 @@ def order_document(invoice: Invoice) -> dict[str, Any]:
         "shipping_minor": 0,
         "risk": "unknown",
         "store_id": "",
+        "wave": "",
+        "pick_label": "",
         "is_paid": True,
         "lines": [
             {
