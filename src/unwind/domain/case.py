@@ -111,6 +111,8 @@ class Part:
     """At the moment it was planned."""
     verdict: Verdict = Verdict.REVIEW
     """Of the first screening."""
+    policy_rule: str = ""
+    """By which the policy screened it; `rule` is why it waits now. Empty for parts that no policy has seen."""
     returned_minor: int = 0
 
 

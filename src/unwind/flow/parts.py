@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unwind.domain.case import Case, Leg, Part, PartState, RefundOn, Way
-from unwind.domain.decisions import Choice, PlannedPart, Ruling
+from unwind.domain.decisions import TAKES_BACK, Choice, PlannedPart, Ruling
 from unwind.domain.errors import Refusal, require
-from unwind.domain.legs import HAS_LEFT, LegKind, LegState
+from unwind.domain.legs import HAS_LEFT, SPECS, LegKind, LegState
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import LegDraft, PartPlan, build_legs, compensation_legs, keep_legs, partition
 from unwind.domain.refund_split import split_refund
@@ -29,6 +29,8 @@ WAY_OF = {
     Choice.KEEP: Way.KEEP,
 }
 """Everything else stops the goods."""
+PLANS_ANEW = TAKES_BACK - {Choice.RETRY}
+CAN_COMPENSATE = PLANS_ANEW | {Choice.KEEP, Choice.REDIRECT}
 CAN_BE_REFUSED = ON_THE_WAY
 COMES_BACK_BY_THE_BUYER = frozenset({Way.REFUSE, Way.RETURN})
 CAN_BE_SENT_BACK = frozenset({Stage.DELIVERED})
@@ -46,8 +48,9 @@ class Carried:
 async def carry_out(conn: Connection, locked: Locked, ruling: Ruling, *, by: str) -> Carried:
     """Writes the ruling into the parts it is about. Raises Refusal; the caller's transaction is then given up."""
     chosen = _chosen_parts(locked.case, ruling)
-    require(ruling.kept_minor == 0 or len(chosen) == 1, "name_one_part")
-    require(ruling.compensation_minor == 0 or len(chosen) == 1, "name_one_part")
+    require(len(chosen) == 1 or not (ruling.costs or ruling.compensation_minor), "name_one_part")
+    require(ruling.kept_minor == 0 or ruling.choice in PLANS_ANEW, "nothing_to_keep_from")
+    require(ruling.compensation_minor == 0 or ruling.choice in CAN_COMPENSATE, "nothing_to_compensate_with")
     planned = []
     for part in chosen:
         planned.append(await _rule_part(conn, locked, part, ruling))
@@ -84,20 +87,21 @@ async def _rule_part(conn: Connection, locked: Locked, part: Part, ruling: Rulin
             await _retry(conn, locked, part)
             return _as_it_stands(part)
         case Choice.DECLINE | Choice.HAND_ON:
-            require(not has_left or _has_changed_nothing(part), "past_no_return", part=part.part_no)
+            require(_may_be_given_up(part), "past_no_return", part=part.part_no)
             await lay_back(conn, locked, part)
             await cases.set_part(conn, case_id, part.part_no, state=PartState.DECLINED)
             await cases.close_lines(conn, case_id, part_no=part.part_no)
             return _nothing_back(part)
         case Choice.KEEP | Choice.REDIRECT:
-            require(not has_left or _has_changed_nothing(part), "past_no_return", part=part.part_no)
+            require(_may_be_given_up(part), "past_no_return", part=part.part_no)
             await lay_back(conn, locked, part)
             return await _keep(conn, locked, part, ruling)
         case Choice.ANSWER:
             raise Refusal("only_for_questions")
         case _:
             require(not has_left or _has_changed_nothing(part), "legs_unfinished", part=part.part_no)
-            if _may_resume(part) and ruling.choice is Choice.APPROVE and not ruling.costs:
+            has_terms = bool(ruling.costs or ruling.compensation_minor)
+            if _may_resume(part) and ruling.choice is Choice.APPROVE and not has_terms:
                 await cases.set_part(conn, case_id, part.part_no, state=PartState.EXECUTING, is_decided=True)
                 return _as_it_stands(part)
             if part.legs:
@@ -175,6 +179,12 @@ def _has_changed_nothing(part: Part) -> bool:
         for leg in part.legs
         if leg.state in HAS_LEFT
     )
+
+
+def _may_be_given_up(part: Part) -> bool:
+    """Nothing is on its way, and nothing has been done that cannot be undone: a parcel recalled, a label voided, money returned."""
+    is_undone = all(SPECS[leg.kind].is_reversible for leg in part.legs if leg.state is LegState.SUCCEEDED)
+    return is_undone and _has_changed_nothing(part)
 
 
 def _may_resume(part: Part) -> bool:

@@ -60,6 +60,8 @@ async def ask(
     case_id, now = locked.case.case_id, locked.now
     n = await questions.next_n(conn, case_id)
     require(n <= QUESTIONS_MAX, "too_many_questions")
+    if kind is Kind.APPROVAL:
+        await questions.withdraw_questions(conn, case_id, now, kind=kind)
     if audience is Audience.BUYER:
         require(locked.case.clocks is not None and locked.case.clocks.asked_until is None, "buyer_asked_already")
     due_at = now + timedelta(minutes=minutes or MINUTES_TO_ANSWER[audience])

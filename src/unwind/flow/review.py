@@ -200,7 +200,7 @@ async def second(services: Services, principal: Principal, question_id: str, *, 
         assert question is not None  # noqa: S101 - for the type checker; required above
         locked = await lock_for(conn, principal, question.case_id, scope=Scope.CASES_LEAD)
         require(
-            f":{principal.principal_id}" not in question.asked_by and principal.principal_id not in locked.case.barred,
+            principal.principal_id not in {question.asked_by.partition(":")[2], *locked.case.barred},
             "different_person_needed",
         )
         evidence = {"note": await keep_words(conn, services, locked, "note", note)} if note else {}
@@ -259,7 +259,7 @@ async def attempt(conn: Connection, locked: Locked, principal: Principal, ruling
     reasons = reasons_for_a_second(
         ruling,
         carried.parts,
-        screened=[(part.rule, part.verdict, part.refund_on) for part in carried.chosen],
+        screened=[(part.policy_rule or part.rule, part.verdict, part.refund_on) for part in carried.chosen],
         limits=await costs.limits_of(conn, locked.case.merchant_id),
     )
     return Rehearsal(

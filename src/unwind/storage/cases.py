@@ -230,6 +230,7 @@ def to_case(row: Mapping[str, Any]) -> Case:
                 kept_minor=part["kept_minor"],
                 stage=part["stage"],
                 verdict=Verdict(part["verdict"]),
+                policy_rule=part["policy_rule"],
                 returned_minor=part["returned_minor"],
             )
             for part in row["parts"] or ()

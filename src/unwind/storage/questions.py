@@ -74,11 +74,14 @@ async def set_reminded(conn: Connection, question_id: str) -> None:
     await conn.execute("UPDATE questions SET remind_at = NULL WHERE question_id = %s", (question_id,))
 
 
-async def withdraw_questions(conn: Connection, case_id: str, at: datetime) -> None:
-    """The case was decided without them."""
+async def withdraw_questions(conn: Connection, case_id: str, at: datetime, *, kind: Kind | None = None) -> None:
+    """The case was decided without them; or, of one kind, the newest takes the place of those before."""
     await conn.execute(
-        "UPDATE questions SET state = 'withdrawn', answered_at = %s, remind_at = NULL WHERE case_id = %s AND state = 'open'",
-        (at, case_id),
+        """
+        UPDATE questions SET state = 'withdrawn', answered_at = %(at)s, remind_at = NULL
+        WHERE case_id = %(case)s AND state = 'open' AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+        """,
+        {"case": case_id, "at": at, "kind": kind.value if kind else None},
     )
 
 

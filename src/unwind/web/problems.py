@@ -78,6 +78,12 @@ CATALOG: dict[str, tuple[int, str, str]] = {
         "退款少于实付,需先取得买家同意",
         "It returns less than was paid: the buyer has to agree first",
     ),
+    "nothing_to_keep_from": (
+        422,
+        "该决定不退款,不能由买家承担费用",
+        "This choice returns nothing that could be kept from",
+    ),
+    "nothing_to_compensate_with": (422, "该决定不能附带补偿", "This choice cannot carry a compensation"),
     "nothing_to_consent": (409, "该方案不扣款,无需买家同意", "This plan keeps nothing; no consent is needed"),
     "different_person_needed": (403, "须由另一位人员处理", "Another person has to do this"),
     "question_closed": (409, "该问题已有答复或已结束", "The question has been answered or is over"),
