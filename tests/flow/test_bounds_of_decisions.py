@@ -1,13 +1,15 @@
 """What a decision cannot do: promise what its plan does not carry, undo what is done, or speak for a buyer nobody has checked."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.flow.test_decisions import everything, in_review
-from tests.flow.test_situations import assert_nothing_broken, case_row
-from tests.flow.test_stories import ask
+from tests.flow.test_situations import assert_nothing_broken, case_row, finish_return
+from tests.flow.test_stories import TOO_SLOW, ask, click, parcel_moves
 from tests.world import World, line, shipment
+from unwind.flow.strike import strike_questions
 
 BUYER_PAYS = {"fee": "recall", "amount_minor": 300, "bearer": "buyer"}
 ADDRESS = "杭州市西湖区文三路 1 号"
@@ -126,3 +128,73 @@ async def test_why_a_case_waits_now_does_not_hide_what_the_policy_said(world: Wo
     assert (await case_row(world, case_id))["rule"] == "recall_failed"
     shown = await ask(world, case_id, "decisions/preview", choice="refuse_at_door")
     assert shown["needs_second"] == ["outside_rules"]
+
+
+# waiting ------------------------------------------------------------------------------------------------------------
+
+
+async def one_waits(world: World, *, behaviour: str = "cancel") -> tuple[str, str]:
+    """Two lines: one in the house, cancelled by itself, one on the road, for which the buyer agrees to wait."""
+    order_id = await world.order(
+        lines=[line(price=3000), line("L2", price=7000)],
+        shipments=[shipment("S1", quantities={"L2": 1})],
+        released_stage="picking",
+        wms={"behaviour": behaviour},
+    )
+    case_id = str((await world.cancel(order_id, channel="hotline", text=TOO_SLOW))["case_id"])
+    promised_at = (await world.now() + timedelta(hours=6)).isoformat()
+    offer = await ask(world, case_id, "offers", offer="wait", promised_at=promised_at)
+    await click(world, offer["link"], agree=True)
+    assert (await case_row(world, case_id))["state"] == "watching"
+    return order_id, case_id
+
+
+async def test_what_came_as_promised_is_kept_and_the_rest_goes_on(world: World) -> None:
+    order_id, case_id = await one_waits(world)
+    await world.run()
+    assert [r["amount_minor"] for r in await world.refunds(order_id)] == [3000]
+    await parcel_moves(world, order_id, "S1", "delivered", quantities={"L2": 1})
+    await world.run(until="archived", case_id=case_id)
+    assert (await case_row(world, case_id))["outcome"] == "partly_cancelled"
+    assert [r["amount_minor"] for r in await world.refunds(order_id)] == [3000]
+    await assert_nothing_broken(world)
+
+
+async def test_while_one_part_waits_another_may_need_a_person(world: World) -> None:
+    order_id, case_id = await one_waits(world, behaviour="silent")
+    await world.run()
+    await world.pass_time(timedelta(minutes=2, seconds=1))
+    await world.run(until="review", case_id=case_id)
+    row = await case_row(world, case_id)
+    assert (row["rule"], row["watch_for"]) == ("hold_unanswered", None)
+    await world.decide(case_id, "decline", part_no=1)
+    await world.decide(case_id, "recall", part_no=2)
+    await world.ask_sandbox("waybills", {"connection": "sf", "no": "W-S1", "order_no": order_id})
+    await finish_return(world, case_id)
+    await assert_nothing_broken(world)
+
+
+async def test_a_buyer_is_not_asked_beyond_the_moment_that_is_promised(world: World) -> None:
+    case_id = str((await world.cancel(await world.order(shipments=[shipment("S1")]), text=TOO_SLOW))["case_id"])
+    promised_at = await world.now() + timedelta(minutes=90)
+    offer = await ask(world, case_id, "offers", offer="wait", promised_at=promised_at.isoformat(), minutes=600)
+    [asked] = (await world.dossier(case_id))["questions"]
+    assert asked["due_at"] <= promised_at.isoformat()
+    assert offer["n"] == asked["n"]
+
+
+async def test_one_busy_case_does_not_hold_up_the_questions_of_the_others(world: World) -> None:
+    case_ids = []
+    for n in range(2):
+        order_id = await world.order(shipments=[shipment(f"S{n}")])
+        case_ids.append(str((await world.cancel(order_id, text=TOO_SLOW))["case_id"]))
+        soon = (await world.now() + timedelta(hours=5)).isoformat()
+        await ask(world, case_ids[-1], "offers", offer="wait", promised_at=soon, minutes=60)
+    await world.pass_time(timedelta(minutes=61))
+    async with world.services.database.transaction() as conn:
+        await conn.execute("SELECT FROM cases WHERE case_id = %s FOR UPDATE", (case_ids[0],))
+        await strike_questions(world.services)
+    states = [(await world.dossier(case_id))["questions"][0]["state"] for case_id in case_ids]
+    assert states == ["open", "silent"]
+    await strike_questions(world.services)
+    assert (await world.dossier(case_ids[0]))["questions"][0]["state"] == "silent"

@@ -31,7 +31,7 @@ class Event(StrEnum):
     PART_DECIDED = "part_decided"
     APPROVED = "approved"
     REST_CONTINUES = "rest_continues"
-    """The last waiting part was declined; the parts that run go on."""
+    """No part waits for anybody any more; the parts that run go on."""
     DECLINED = "declined"
     WITHDRAWN = "withdrawn"
     ANSWERED = "answered"
@@ -140,6 +140,8 @@ _MOVES: dict[tuple[State, Event], State] = {
     (State.WATCHING, Event.WAIT_IN_VAIN): State.REVIEW,
     (State.WATCHING, Event.RECONSIDERED): State.REVIEW,
     (State.WATCHING, Event.WITHDRAWN): State.NOTIFYING,
+    (State.WATCHING, Event.NEEDS_PERSON): State.REVIEW,
+    (State.WATCHING, Event.REST_CONTINUES): State.EXECUTING,
 }
 
 _AROUND_THE_CASE = (

@@ -15,7 +15,7 @@ from unwind.domain.case import PartState
 from unwind.domain.decisions import Choice, Ruling
 from unwind.domain.errors import Refusal, require
 from unwind.domain.order import LineId
-from unwind.domain.questions import Audience, Kind, Offer, OnSilence, Promised, Question, Watch
+from unwind.domain.questions import MINUTES_TO_ANSWER, Audience, Kind, Offer, OnSilence, Promised, Question, Watch
 from unwind.domain.stage import IN_THE_HOUSE, ON_THE_WAY
 from unwind.domain.transitions import Event, State
 from unwind.flow import review
@@ -54,6 +54,9 @@ async def make_offer(
         require(offer in allowed_offers(locked.case.reason, place), "offer_not_allowed", offer=offer, place=place)
         asked = await questions.questions_of(conn, case_id)
         require(not any(q.kind is Kind.OFFER for q in asked), "one_offer_only")
+        if promised_at is not None:
+            left = max(1, int((promised_at - locked.now).total_seconds() // 60))
+            minutes = min(minutes or MINUTES_TO_ANSWER[Audience.BUYER], left)
         subject = await _subject(
             conn, locked, offer, promised_at=promised_at, amount_minor=amount_minor, lines=lines or {}
         )

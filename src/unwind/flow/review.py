@@ -90,6 +90,7 @@ async def hand_over(services: Services, part: Part, leg: Leg, lease: Lease) -> N
                 evidence={**leg.evidence, "blocked_at": locked.now.isoformat()},
             )
         await cases.set_part(conn, lease.case_id, part.part_no, state=PartState.REVIEW, rule=rule)
+        await cases.set_watch(conn, lease.case_id, None)
         clock = await start_round(conn, services, locked.case, locked.now)
         await record(
             conn,

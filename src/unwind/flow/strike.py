@@ -5,7 +5,9 @@ strokes, records it under the locks of the case; the other finds nothing left to
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 import psycopg
 import structlog
@@ -46,14 +48,14 @@ async def strike_due(services: Services, *, cases_max: int = CASES_MAX) -> bool:
     """One look at the coming strokes. True when there may be more."""
     async with services.database.connection() as conn:
         case_ids = await clocks.due_clocks(conn, cases_max=cases_max)
-    await asyncio.gather(*(_guarded(services, case_id) for case_id in case_ids))
+    await asyncio.gather(*(_guarded(case_id, partial(strike, services, case_id, token=None)) for case_id in case_ids))
     return len(case_ids) == cases_max
 
 
-async def _guarded(services: Services, case_id: str) -> None:
+async def _guarded(case_id: str, work: Callable[[], Awaitable[None]]) -> None:
     """One broken or busy case must not stop the clocks of the others."""
     try:
-        await strike(services, case_id, token=None)
+        await work()
     except psycopg.errors.LockNotAvailable:
         log.info("clock_waits_for_lock", case_id=case_id)
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the other clocks
@@ -92,17 +94,26 @@ async def strike_questions(services: Services, *, questions_max: int = CASES_MAX
     """Questions to be reminded of, or given up. True when there may be more."""
     async with services.database.connection() as conn:
         due = await questions.due_questions(conn, questions_max=questions_max)
-    for row in due:
-        async with services.database.transaction() as conn:
-            locked = await lock_both(conn, row["case_id"], token=None)
-            question = await questions.read_question(conn, row["question_id"])
-            if question is None or question.state is not QuestionState.OPEN:
-                continue
-            if question.due_at <= locked.now:
-                await answers.hear_nothing(conn, services, locked, question)
-            elif question.remind_at is not None and question.remind_at <= locked.now:
-                await remind(conn, locked, question)
+    await asyncio.gather(
+        *(_guarded(row["case_id"], partial(_strike_question, services, row["question_id"])) for row in due)
+    )
     return len(due) == questions_max
+
+
+async def _strike_question(services: Services, question_id: str) -> None:
+    async with services.database.transaction() as conn:
+        await locks.be_impatient(conn)
+        asked = await questions.read_question(conn, question_id)
+        if asked is None:
+            return
+        locked = await lock_both(conn, asked.case_id, token=None)
+        question = await questions.read_question(conn, question_id)
+        if question is None or question.state is not QuestionState.OPEN:
+            return
+        if question.due_at <= locked.now:
+            await answers.hear_nothing(conn, services, locked, question)
+        elif question.remind_at is not None and question.remind_at <= locked.now:
+            await remind(conn, locked, question)
 
 
 async def _ring(conn: Connection, services: Services, locked: Locked, stroke: Stroke, *, is_due_now: bool) -> None:
@@ -151,7 +162,7 @@ async def follow_timetable(services: Services, *, cases_max: int = CASES_MAX) ->
     async with services.database.connection() as conn:
         behind = await clocks.clocks_behind(conn, version=version, cases_max=cases_max)
     for case_id in behind:
-        await _reset(services, case_id)
+        await _guarded(case_id, partial(_reset, services, case_id))
     return len(behind) == cases_max
 
 

@@ -6,7 +6,7 @@ Looked at whenever news of the order or its parcels comes, and at the promised m
 from typing import Any
 
 from unwind.domain.case import Case, CaseOutcome, PartState
-from unwind.domain.order import Order
+from unwind.domain.order import Order, Shipment
 from unwind.domain.questions import Promised, Watch
 from unwind.domain.stage import COMING_BACK, IN_THE_HOUSE, Stage
 from unwind.domain.transitions import Event, State
@@ -45,26 +45,24 @@ async def look(services: Services, lease: Lease) -> bool:
 async def _stages(conn: Connection, case: Case, order: Order) -> set[Stage]:
     """Where the units of the case are by now: what the shop says, or the carrier's own route where that knows more."""
     routes = {row["shipment_id"]: row["route"] for row in await shipments.parcels_of(conn, order.order_id)}
-    units = {line_id for part in case.parts if part.state is PartState.REVIEW for line_id in part.quantities}
-    stages: set[Stage] = set()
-    shipped: dict[str, int] = {}
-    for shipment in order.shipments:
-        if not units & set(shipment.quantities):
-            continue
-        last = _last_stage(routes.get(shipment.shipment_id, []))
-        stages.add(Stage.DELIVERED if last is Stage.DELIVERED else shipment.stage)
-        for line_id, count in shipment.quantities.items():
-            shipped[line_id] = shipped.get(line_id, 0) + count
-    wanted = {
-        line_id: n for part in case.parts if part.state is PartState.REVIEW for line_id, n in part.quantities.items()
-    }
-    if any(shipped.get(line_id, 0) < n for line_id, n in wanted.items()):
-        stages.add(order.released_stage)
+    known = {s.shipment_id: _stage_of(s, routes.get(s.shipment_id, [])) for s in order.shipments}
+    waiting = [part for part in case.parts if part.state is PartState.REVIEW]
+    stages = {known[part.shipment_id] for part in waiting if part.shipment_id in known}
+    spoken_for = {part.shipment_id for part in case.parts}
+    for part in waiting:
+        left = dict(part.quantities) if part.shipment_id not in known else {}
+        for shipment in order.shipments:
+            if shipment.shipment_id not in spoken_for and set(left) & set(shipment.quantities):
+                stages.add(known[shipment.shipment_id])
+                left = {line_id: n - shipment.quantities.get(line_id, 0) for line_id, n in left.items()}
+        if any(n > 0 for n in left.values()):
+            stages.add(order.released_stage)
     return stages
 
 
-def _last_stage(route: list[dict[str, Any]]) -> Stage | None:
-    return Stage(route[-1]["stage"]) if route else None
+def _stage_of(shipment: Shipment, route: list[dict[str, Any]]) -> Stage:
+    arrived = bool(route) and Stage(route[-1]["stage"]) is Stage.DELIVERED
+    return Stage.DELIVERED if arrived else shipment.stage
 
 
 def _is_kept(watch: Watch, stages: set[Stage]) -> bool:
@@ -80,16 +78,18 @@ async def _retain(conn: Connection, locked: Locked, watch: Watch) -> None:
         if part.state is PartState.REVIEW:
             await cases.set_part(conn, case_id, part.part_no, state=PartState.RETAINED)
             await cases.close_lines(conn, case_id, part_no=part.part_no)
+    others_run = any(part.state in {PartState.EXECUTING, PartState.DONE} for part in locked.case.parts)
     await record(
         conn,
         case_id,
-        Event.WAIT_REWARDED,
+        Event.REST_CONTINUES if others_run else Event.WAIT_REWARDED,
         at=locked.now,
         data={"promised": watch.promised},
-        outcome=CaseOutcome.RETAINED,
+        outcome=None if others_run else CaseOutcome.RETAINED,
         decided_at=locked.now,
         is_due_now=True,
     )
+    await cases.set_watch(conn, case_id, None)
 
 
 async def stop_waiting(conn: Connection, services: Services, case_id: str, *, actor: str) -> None:
