@@ -198,3 +198,50 @@ async def test_one_busy_case_does_not_hold_up_the_questions_of_the_others(world:
     assert states == ["open", "silent"]
     await strike_questions(world.services)
     assert (await world.dossier(case_ids[0]))["questions"][0]["state"] == "silent"
+
+
+# who speaks for the buyer -------------------------------------------------------------------------------------------
+
+
+async def test_an_address_is_taken_only_with_a_yes_to_an_offer_of_one(world: World) -> None:
+    case_id = str((await world.cancel(await world.order(shipments=[shipment("S1")]), text=TOO_SLOW))["case_id"])
+    soon = (await world.now() + timedelta(hours=5)).isoformat()
+    await ask(world, case_id, "offers", offer="wait", promised_at=soon)
+    path = f"cancellations/{case_id}/questions/1"
+    assert await code_of(world, path, role="integrator", agree=True, address=ADDRESS) == "address_needed"
+    assert (await world.dossier(case_id))["questions"][0]["state"] == "open"
+    order_id = await world.order(shipments=[shipment("S2")])
+    case_id = str((await world.cancel(order_id, reason="ADDRESS_ERROR"))["case_id"])
+    await ask(world, case_id, "offers", offer="address_change")
+    path = f"cancellations/{case_id}/questions/1"
+    assert await code_of(world, path, role="integrator", agree=False, address=ADDRESS) == "address_needed"
+    stored = await world.sql("SELECT FROM private_data WHERE order_id = %s AND field = 'address'", order_id)
+    assert stored == []
+
+
+async def test_staff_answer_for_a_buyer_only_once_they_have_checked_who_asks(world: World) -> None:
+    order_id, case_id = await in_review(world)
+    soon = (await world.now() + timedelta(hours=5)).isoformat()
+    await world.sql("UPDATE cases SET reason = 'SHIPPING_TOO_SLOW' WHERE case_id = %s", case_id)
+    await ask(world, case_id, "offers", offer="wait", promised_at=soon)
+    path = f"cancellations/{case_id}/questions/1"
+    assert await code_of(world, path, agree=False) == "identity_required"
+    assert await code_of(world, f"orders/{order_id}/erasure") == "identity_required"
+    await world.identify(order_id)
+    await world.ok("POST", f"/api/v1/{path}", role="agent", json={"agree": False})
+    assert (await world.decide(case_id, "decline", reason_code="no")).status_code == 200
+    [other] = await world.hire("unchecked")
+    assert await code_of(world, f"cancellations/{case_id}/appeal", role=other, text="x") == "identity_required"
+    await world.ok("POST", f"/api/v1/cancellations/{case_id}/appeal", role="agent", json={"text": "再看一次"})
+    await world.ok("POST", f"/api/v1/orders/{order_id}/erasure", role="agent")
+
+
+async def test_an_address_for_goods_in_the_house_is_the_warehouses_to_change(world: World) -> None:
+    soon = (await world.now() + timedelta(minutes=30)).isoformat()
+    order_id = await world.order(planned_dispatch_at=soon, released_stage="packed")
+    case_id = str((await world.cancel(order_id, reason="ADDRESS_ERROR"))["case_id"])
+    offer = await ask(world, case_id, "offers", offer="address_change")
+    await click(world, offer["link"], agree=True, address=ADDRESS)
+    await world.run()
+    [task] = (await world.ok("GET", "/api/v1/desk/tasks", role="agent"))["tasks"]
+    assert (task["kind"], task["audience"]) == ("redirect_parcel", "warehouse")

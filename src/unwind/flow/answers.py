@@ -7,15 +7,17 @@ offer     agreed: the case waits and is watched, or the offer is carried out; re
 
 from collections.abc import Mapping
 
-from unwind.domain.access import SYSTEM
+from unwind.domain.access import SYSTEM, Principal
 from unwind.domain.decisions import Choice, Ruling
 from unwind.domain.errors import Refusal, require
+from unwind.domain.identity import Level
 from unwind.domain.questions import Audience, Kind, OnSilence, Question, QuestionState
 from unwind.domain.transitions import Event, State
 from unwind.flow import offers
 from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke
 from unwind.flow.execute import Locked, lock_both
+from unwind.flow.identity import require_identity
 from unwind.flow.private_words import keep_words
 from unwind.flow.questions import TOP_PRIORITY, end_pause_of, fall_silent
 from unwind.flow.services import Services
@@ -28,25 +30,32 @@ async def answer(
     question_id: str,
     *,
     is_agreed: bool,
-    actor: str,
+    by: Principal | str,
     evidence: Mapping[str, str] | None = None,
     note: str = "",
     address: str = "",
 ) -> str:
-    """Takes the first answer to an open question. Raises `question_closed` for a later one. Returns the case."""
+    """Takes the first answer to an open question. Raises `question_closed` for a later one. Returns the case.
+
+    `by`: who speaks for a buyer has been checked for the order, for another address the stronger way; or the actor of a link, which is its
+    own credential.
+    """
     async with services.database.transaction() as conn:
         asked = await questions.read_question(conn, question_id)
         if asked is None or asked.kind is Kind.APPROVAL:
             raise Refusal("not_found")
         locked = await lock_both(conn, asked.case_id, token=None)
         question = await questions.read_question(conn, question_id) or asked
+        if question.audience is Audience.BUYER and isinstance(by, Principal):
+            await require_identity(conn, by, locked.order.order_id, Level.STRONG if address else Level.BASIC)
         require(question.state is QuestionState.OPEN, "question_closed", state=question.state)
-        require(not is_agreed or offers.needs_address(question) == bool(address), "address_needed")
+        require((is_agreed and offers.needs_address(question)) == bool(address), "address_needed")
         said: dict[str, object] = {**(evidence or {})}
         if note:
             said["answer"] = await keep_words(conn, services, locked, f"answer:{question.n}", note)
         if address:
             said["address"] = await keep_words(conn, services, locked, "address", address, is_of_case=False)
+        actor = by.actor if isinstance(by, Principal) else by
         await take_answer(conn, services, locked, question, is_agreed=is_agreed, actor=actor, said=said)
         return question.case_id
 

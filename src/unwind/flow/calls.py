@@ -100,8 +100,10 @@ def at_hand_of(call: Call) -> str:
 
 def audience_of(call: Call) -> str:
     """Who carries the leg out where there is no connector."""
-    is_in_store = is_of_store(call) or at_hand_of(call) == "hold_at_pickup_point"
-    return "store" if is_in_store else TASK_AUDIENCE[call.leg.kind]
+    if is_of_store(call) or at_hand_of(call) == "hold_at_pickup_point":
+        return "store"
+    is_in_house = call.leg.kind is LegKind.REDIRECT_PARCEL and call.shipment is None
+    return "warehouse" if is_in_house else TASK_AUDIENCE[call.leg.kind]
 
 
 def connection_of(call: Call) -> str:

@@ -9,13 +9,11 @@ from unwind.desk.asked import shown_question
 from unwind.domain.access import Scope, authorise
 from unwind.domain.decisions import default_bearer
 from unwind.domain.errors import Refusal, require
-from unwind.domain.identity import Level
 from unwind.domain.order import LineId
 from unwind.domain.questions import Audience, Kind, OnSilence, Question
 from unwind.domain.ruling_documents import plan_document, told_facts
 from unwind.flow import answers, consent, hand_work, note_costs, offers, review
 from unwind.flow.answer import refund_estimate
-from unwind.flow.identity import require_identity
 from unwind.flow.questions import ask, link_of
 from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
@@ -143,14 +141,11 @@ async def note_answer(services: Wired, caller: Caller, case_id: str, n: int, bod
         asked = {question.n: question for question in await questions.questions_of(conn, case_id)}
         if n not in asked:
             raise Refusal("not_found")
-        if asked[n].audience is Audience.BUYER:
-            level = Level.STRONG if body.address else Level.BASIC
-            await require_identity(conn, caller, locked.order.order_id, level)
     await answers.answer(
         services,
         asked[n].question_id,
         is_agreed=body.agree,
-        actor=caller.actor,
+        by=caller,
         evidence={"how": "agent", "reference": body.reference},
         note=body.note,
         address=body.address,

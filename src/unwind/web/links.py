@@ -53,7 +53,7 @@ async def answer_link(services: Wired, token: str, body: AnswerIn) -> Response:
             services,
             found.question_id,
             is_agreed=body.agree,
-            actor=f"{found.audience}:link-{found.n}",
+            by=f"{found.audience}:link-{found.n}",
             evidence={"how": "link", **reference},
             note=body.note,
             address=body.address,
