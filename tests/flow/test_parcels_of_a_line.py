@@ -148,3 +148,19 @@ async def test_what_waits_for_its_inspection_is_not_put_back_for_another_parcel(
     await world.run(until="archived", case_id=case_id)
     assert await units(world, order_id) == {"restocked": 2}
     await assert_nothing_broken(world)
+
+
+async def test_what_is_decided_of_one_parcel_is_carried_out_on_that_one(world: World) -> None:
+    """Both wait for a person, who begins with the one on the road."""
+    order_id = await world.order(
+        lines=[line(quantity=2)],
+        shipments=[shipment("S1", quantities={"L1": 1}), shipment("S2", stage="packed", picked_up=False)],
+    )
+    case_id, _ = await on_the_way_back(world, order_id)
+    parts = await world.sql("SELECT shipment_id, stage, state FROM case_parts WHERE case_id = %s ORDER BY 1", case_id)
+    assert [tuple(part.values()) for part in parts] == [
+        ("S1", "in_transit", "executing"),
+        ("S2", "packed", "review"),
+    ]
+    assert await units(world, order_id) == {"quarantine": 1, "reserved": 1}
+    await assert_nothing_broken(world)
