@@ -162,11 +162,6 @@ async def test_two_parcels_of_one_line_are_not_mixed_up(world: World) -> None:
             "waybills",
             {"connection": "sf", "no": f"W-{parcel}", "order_no": order_id, "behaviour": "recall_ok", "delay_s": 10**6},
         )
-    await world.sql("UPDATE order_lines SET reserved = 0, shipped = 2")
-    await world.sql(
-        "INSERT INTO stock_moves (order_id, line_id, source, target, units, sku, location, pool, at)"
-        " SELECT order_id, line_id, 'reserved', 'shipped', 1, sku, location, pool, unwind_now() FROM order_lines"
-    )
     case_id = (await world.cancel(order_id, lines={"L1": 1}))["case_id"]
     await world.run()
     assert (await world.decide(case_id, "recall", refund_on="goods_back")).status_code == 200

@@ -10,6 +10,7 @@ import pytest
 from tests.world import World, line
 from unwind.domain.case import Verdict
 from unwind.domain.trust import Judged, Thresholds, compare, wilson_lower_bound
+from unwind.storage.trust import lock_merchant
 
 ADMIN = "/api/v1/admin"
 
@@ -350,3 +351,13 @@ async def test_whoever_waits_is_told_their_place_and_that_asking_again_changes_n
     assert (await world.decide(first, "decline")).is_success
     assert (await world.ok("GET", f"/api/v1/cancellations/{second}"))["queue"]["place"] == 1
     assert "queue" not in await world.ok("GET", f"/api/v1/cancellations/{first}")
+
+
+async def test_who_only_looks_waits_for_nobody(world: World) -> None:
+    """A breaker that opens, or a limit that is just being set, holds the merchant's row: that keeps no page and no report waiting."""
+    when = await period(world)
+    async with world.services.database.transaction() as conn:
+        await lock_merchant(conn, "shop")
+        async with asyncio.timeout(5):
+            await world.ok("GET", f"{ADMIN}/automation/shop", role="lead")
+            await world.ok("POST", f"{ADMIN}/automation/shop/reports", role="lead", params=when)

@@ -73,23 +73,26 @@ def complete_wish(order: Order, wish: Mapping[LineId, int] | None) -> dict[LineI
     return {line_id: units for line_id, units in wanted.items() if units > 0}
 
 
-def partition(order: Order, wanted: Mapping[LineId, int]) -> tuple[PartPlan, ...]:
+def partition(order: Order, wanted: Mapping[LineId, int], *, parcel_first: str = "") -> tuple[PartPlan, ...]:
     """Cuts the wish into parts: units in the house first, then parcels, least advanced first.
+
+    `parcel_first`: what was asked of a parcel before is taken from that one again, though others hold the same line.
 
     Amounts are computed one after the other, each on top of the one before, so that together they are exact.
     """
     rest = dict(wanted)
     cuts: list[tuple[PartKind, Stage, Shipment | None, dict[LineId, int]]] = []
-    in_house = {line_id: min(units, _loose_units(order, line_id)) for line_id, units in rest.items()}
-    in_house = {line_id: units for line_id, units in in_house.items() if units > 0}
-    if in_house:
-        cuts.append((PartKind.UNSHIPPED, order.released_stage, None, in_house))
-        _subtract(rest, in_house)
-    for shipment in sorted(order.shipments, key=lambda s: (list(Stage).index(s.stage), s.shipment_id)):
-        inside = {line_id: min(units, shipment.quantities.get(line_id, 0)) for line_id, units in rest.items()}
+    by_stage = sorted(order.shipments, key=lambda s: (list(Stage).index(s.stage), s.shipment_id))
+    first = [shipment for shipment in by_stage if shipment.shipment_id == parcel_first]
+    for shipment in (*first, None, *(one for one in by_stage if one not in first)):
+        inside = {
+            line_id: min(units, shipment.quantities.get(line_id, 0) if shipment else _loose_units(order, line_id))
+            for line_id, units in rest.items()
+        }
         inside = {line_id: units for line_id, units in inside.items() if units > 0}
         if inside:
-            cuts.append((PartKind.PARCEL, shipment.stage, shipment, inside))
+            kind = PartKind.PARCEL if shipment else PartKind.UNSHIPPED
+            cuts.append((kind, shipment.stage if shipment else order.released_stage, shipment, inside))
             _subtract(rest, inside)
     if any(rest.values()):
         lost_track = {line_id: units for line_id, units in rest.items() if units > 0}

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from unwind.domain.case import Part, Way
+from unwind.domain.case import Part
+from unwind.domain.errors import ensure
 from unwind.domain.inspection import SECOND_POOL
 from unwind.domain.legs import LegKind
 from unwind.domain.order import LineId, Order
-from unwind.domain.stock import Bucket
+from unwind.domain.stock import Bucket, ParcelUnits
 from unwind.storage import benefits, orders, shipments, stock
 from unwind.storage.database import Connection
 
@@ -51,29 +52,40 @@ async def unhold(conn: Connection, order: Order, case_id: str, part: Part, now: 
 
 
 async def recall(conn: Connection, order: Order, case_id: str, part: Part, now: datetime) -> None:
-    await shift(conn, order, case_id, part.quantities, sources=[Bucket.SHIPPED], target=Bucket.RECALLED, now=now)
+    road = await _on_the_road(conn, order, part)
+    await shift(conn, order, case_id, road, sources=[Bucket.SHIPPED], target=Bucket.RECALLED, now=now)
 
 
 async def take_in(conn: Connection, order: Order, case_id: str, part: Part, now: datetime) -> None:
-    """A returned parcel arrives, sent back by the carrier or by the buyer: its units wait in quarantine for what the inspection said."""
-    rest = dict(part.quantities)
-    first = _came_from(part)
-    if first is not None:
-        rest = await shift(conn, order, case_id, rest, sources=[first], target=Bucket.QUARANTINE, now=now)
-    if not rest:
-        return
+    """A returned parcel arrives, sent back by the carrier or by the buyer: its units wait in quarantine for what the inspection said.
+
+    It has left, whether anybody has said so or not. Those of another parcel with the same line are left alone.
+    """
+    await ship(conn, order, part.shipment_id, now)
+    order = await _again(conn, order)
+    road = await _on_the_road(conn, order, part)
+    back = {line_id: units - road.get(line_id, 0) for line_id, units in part.quantities.items()}
+    await shift(conn, order, case_id, back, sources=[Bucket.DELIVERED], target=Bucket.QUARANTINE, now=now)
+    rest = road
+    if any(leg.kind is LegKind.RECALL_PARCEL for leg in part.legs):
+        rest = await shift(conn, order, case_id, rest, sources=[Bucket.RECALLED], target=Bucket.QUARANTINE, now=now)
     await shift(conn, order, case_id, rest, sources=[Bucket.SHIPPED], target=Bucket.RECALLED, now=now)
+    order = await _again(conn, order)
+    await shift(conn, order, case_id, rest, sources=[Bucket.RECALLED], target=Bucket.QUARANTINE, now=now)
+    await shipments.note_landed(conn, order.order_id, part.shipment_id, road)
+
+
+async def _on_the_road(conn: Connection, order: Order, part: Part) -> dict[LineId, int]:
+    """Of the part, the units that its own parcel has on the road."""
+    own = (await shipments.units_of(conn, order.order_id)).get(part.shipment_id, {})
+    return {line_id: min(units, own[line_id].on_road) for line_id, units in part.quantities.items() if line_id in own}
+
+
+async def _again(conn: Connection, order: Order) -> Order:
+    """As it is after the moves of this transaction."""
     row = await orders.read_order(conn, order.order_id)
-    if row is not None:
-        back = [Bucket.RECALLED, Bucket.DELIVERED]
-        await shift(conn, row.order, case_id, rest, sources=back, target=Bucket.QUARANTINE, now=now)
-
-
-def _came_from(part: Part) -> Bucket | None:
-    """Where this part's own units are, so that those of another parcel with the same line are left alone."""
-    if part.way is Way.RETURN:
-        return Bucket.DELIVERED
-    return Bucket.RECALLED if any(leg.kind is LegKind.RECALL_PARCEL for leg in part.legs) else None
+    ensure(row is not None, "a locked order does not vanish")
+    return row.order if row is not None else order
 
 
 async def put_back(conn: Connection, order: Order, case_id: str, part: Part, now: datetime) -> None:
@@ -93,10 +105,15 @@ async def put_back(conn: Connection, order: Order, case_id: str, part: Part, now
         await shift(conn, order, case_id, units, sources=[Bucket.QUARANTINE], target=target, now=now, to_pool=pool)
         rest = {line_id: n - units.get(line_id, 0) for line_id, n in rest.items()}
     good = {line_id: n for line_id, n in rest.items() if n > 0}
-    sources = (
-        [Bucket.HELD, Bucket.RESERVED] if not part.shipment_id else [Bucket.QUARANTINE, Bucket.HELD, Bucket.RESERVED]
-    )
-    await shift(conn, order, case_id, good, sources=sources, target=Bucket.RESTOCKED, now=now)
+    own = (await shipments.units_of(conn, order.order_id)).get(part.shipment_id, {})
+    away = {line_id: n for line_id, n in good.items() if line_id in own and own[line_id].left}
+    await shift(conn, order, case_id, away, sources=[Bucket.QUARANTINE], target=Bucket.RESTOCKED, now=now)
+    kept = {line_id: n for line_id, n in good.items() if line_id not in away}
+    sources = [Bucket.HELD, Bucket.RESERVED]
+    rest = await shift(conn, order, case_id, kept, sources=sources, target=Bucket.RESTOCKED, now=now)
+    if own and kept:
+        moved = {line_id: n - rest.get(line_id, 0) for line_id, n in kept.items()}
+        await shipments.note_landed(conn, order.order_id, part.shipment_id, moved)
 
 
 async def take_from_parcel(conn: Connection, order: Order, part: Part) -> None:
@@ -121,21 +138,58 @@ async def untake_from_parcel(conn: Connection, order: Order, part: Part) -> None
         await shipments.give_back_units(conn, order.order_id, part.shipment_id, part.quantities)
 
 
-async def ship(conn: Connection, order: Order, quantities: Mapping[LineId, int], now: datetime) -> None:
-    """A parcel was picked up: its units leave the house. Units already on the road stay where they are."""
-    missing = {line_id: max(0, units - _on_the_road(order, line_id)) for line_id, units in quantities.items()}
-    await shift(conn, order, None, missing, sources=[Bucket.RESERVED, Bucket.HELD], target=Bucket.SHIPPED, now=now)
+async def ship(conn: Connection, order: Order, shipment_id: str, now: datetime) -> None:
+    """A parcel was picked up: its own units leave the house, once. Those that other parcels and holds wait for leave only where its own are gone."""
+    parcels = await shipments.units_of(conn, order.order_id)
+    leaving = {line_id: own.in_house for line_id, own in parcels.get(shipment_id, {}).items() if not own.left}
+    if not leaving:
+        return
+    free = unclaimed(order, parcels, shipment_id)
+    at_first = {line_id: min(units, free[line_id]) for line_id, units in leaving.items()}
+    await shift(conn, order, None, at_first, sources=[Bucket.RESERVED], target=Bucket.SHIPPED, now=now)
+    rest = {line_id: units - at_first[line_id] for line_id, units in leaving.items()}
+    if any(rest.values()):
+        order = await _again(conn, order)
+        sources = [Bucket.HELD, Bucket.RESERVED]
+        rest = await shift(conn, order, None, rest, sources=sources, target=Bucket.SHIPPED, now=now)
+    moved = {line_id: units - rest.get(line_id, 0) for line_id, units in leaving.items()}
+    await shipments.note_left(conn, order.order_id, shipment_id, moved)
 
 
-async def arrive(
-    conn: Connection, order: Order, quantities: Mapping[LineId, int], *, target: Bucket, now: datetime
-) -> None:
-    """A parcel was delivered or lost."""
-    await shift(conn, order, None, quantities, sources=[Bucket.SHIPPED, Bucket.RECALLED], target=target, now=now)
+async def arrive(conn: Connection, order: Order, shipment_id: str, *, target: Bucket, now: datetime) -> None:
+    """A parcel was delivered or lost: what of it was still on the road, once."""
+    own = (await shipments.units_of(conn, order.order_id)).get(shipment_id, {})
+    road = {line_id: units.on_road for line_id, units in own.items() if units.on_road > 0}
+    for is_taken, sources in (
+        (True, [Bucket.RECALLED, Bucket.SHIPPED]),
+        (False, [Bucket.SHIPPED, Bucket.RECALLED]),
+    ):
+        lines = {line_id: units for line_id, units in road.items() if (own[line_id].taken > 0) is is_taken}
+        await shift(conn, order, None, lines, sources=sources, target=target, now=now)
+    if road:
+        await shipments.note_landed(conn, order.order_id, shipment_id, road)
 
 
-def _on_the_road(order: Order, line_id: LineId) -> int:
-    """Units of the line that have left the house before, whatever became of them."""
-    buckets = order.line(line_id).buckets
-    left = (Bucket.SHIPPED, Bucket.RECALLED, Bucket.QUARANTINE, Bucket.DELIVERED, Bucket.LOST)
-    return sum(buckets.get(bucket, 0) for bucket in left)
+def unclaimed(order: Order, parcels: Mapping[str, Mapping[LineId, ParcelUnits]], shipment_id: str) -> dict[LineId, int]:
+    """Reserved units that this parcel may leave with: not those of a cancellation that stopped it, nor those packed in other parcels."""
+    free = {}
+    for line_id, own in parcels[shipment_id].items():
+        others = sum(lines[line_id].to_ship for lines in parcels.values() if line_id in lines) - own.to_ship
+        reserved = order.line(line_id).buckets.get(Bucket.RESERVED, 0)
+        free[line_id] = max(0, min(reserved - others, own.to_ship))
+    return free
+
+
+def takes_from(order: Order, parcels: Mapping[str, Mapping[LineId, ParcelUnits]], shipment_id: str, part: Part) -> bool:
+    """The parcel is about to leave with units of this part: it is the part's own, or there are not enough others in the house."""
+    if part.shipment_id:
+        return part.shipment_id == shipment_id
+    for line_id, units in part.quantities.items():
+        if line_id not in parcels.get(shipment_id, {}):
+            continue
+        buckets = order.line(line_id).buckets
+        in_house = buckets.get(Bucket.RESERVED, 0) + buckets.get(Bucket.HELD, 0)
+        packed = sum(lines[line_id].in_house for lines in parcels.values() if line_id in lines)
+        if parcels[shipment_id][line_id].in_house > 0 and in_house - packed < units:
+            return True
+    return False

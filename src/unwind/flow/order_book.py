@@ -19,7 +19,7 @@ from unwind.domain.transitions import Event
 from unwind.flow import aftermath, goods
 from unwind.flow.chronicle import record
 from unwind.flow.services import Services
-from unwind.storage import cases, erasures, locks, merchants, orders, privacy, stock
+from unwind.storage import cases, erasures, locks, merchants, orders, privacy, shipments, stock
 from unwind.storage.database import Connection
 
 HAS_MOVED = ON_THE_WAY | COMING_BACK | {Stage.DELIVERED, Stage.LOST}
@@ -187,24 +187,21 @@ async def _follow_goods(conn: Connection, services: Services, row: orders.OrderR
         fresh = await orders.read_order(conn, order.order_id)
         if fresh is None:
             return
-        full = await orders.shipped_quantities(conn, order.order_id, shipment.shipment_id)
-        await _notice_escape(conn, services, fresh.order, full, stage)
-        fresh = await orders.read_order(conn, order.order_id) or fresh
-        await goods.ship(conn, fresh.order, full, now=row.now)
+        await _notice_escape(conn, services, fresh.order, shipment.shipment_id, stage)
+        await goods.ship(conn, fresh.order, shipment.shipment_id, row.now)
         if stage in {Stage.DELIVERED, Stage.LOST}:
             fresh = await orders.read_order(conn, order.order_id) or fresh
             target = Bucket.DELIVERED if stage is Stage.DELIVERED else Bucket.LOST
-            await goods.arrive(conn, fresh.order, full, target=target, now=row.now)
+            await goods.arrive(conn, fresh.order, shipment.shipment_id, target=target, now=row.now)
 
 
-async def _notice_escape(
-    conn: Connection, services: Services, order: Order, quantities: Mapping[Any, int], stage: Stage
-) -> None:
+async def _notice_escape(conn: Connection, services: Services, order: Order, shipment_id: str, stage: Stage) -> None:
     """Units we hold, or have paid back, were seen on the road."""
+    parcels = await shipments.units_of(conn, order.order_id)
     for case_id in await cases.open_cases_of(conn, order.order_id):
         case = await cases.read_case(conn, case_id)
         for part in case.parts if case else ():
-            touched = set(part.quantities) & set(quantities)
+            touched = goods.takes_from(order, parcels, shipment_id, part)
             stopped = [g for g in part.legs if g.kind is LegKind.HOLD_SHIPMENT and g.state is LegState.SUCCEEDED]
             money_out = any(
                 g.kind is LegKind.REFUND and g.state not in {LegState.PLANNED, LegState.RELEASED} for g in part.legs
@@ -216,9 +213,19 @@ async def _notice_escape(
                 )
             elif part.state is PartState.EXECUTING and touched and stopped:
                 await _incident(conn, services, order, stage, case_id)
-    gone = [line for line in order.lines if line.line_id in quantities and line.buckets.get(Bucket.RESTOCKED, 0) > 0]
-    if any(quantities[ln.line_id] > ln.quantity - ln.buckets[Bucket.RESTOCKED] for ln in gone):
+    shelved = await stock.never_left(conn, order.order_id) if _has_restocked(order) else {}
+    out = {
+        line_id: units.quantity
+        + sum(lines[line_id].left for lines in parcels.values() if line_id in lines)
+        - units.left
+        for line_id, units in parcels.get(shipment_id, {}).items()
+    }
+    if any(units + shelved.get(line_id, 0) > order.line(line_id).quantity for line_id, units in out.items()):
         await _incident(conn, services, order, stage, await cases.latest_closed_case(conn, order.order_id))
+
+
+def _has_restocked(order: Order) -> bool:
+    return any(line.buckets.get(Bucket.RESTOCKED, 0) > 0 for line in order.lines)
 
 
 async def _incident(

@@ -244,19 +244,19 @@ async def _narrow(conn: Connection, locked: Locked, part: Part, lines: Mapping[L
     return replace(part, quantities=dict(lines))
 
 
-def plan_of_part(order: Order, quantities: Mapping[LineId, int], *, keep_minor: int = 0) -> PartPlan:
+def plan_of_part(order: Order, part: Part, *, keep_minor: int = 0) -> PartPlan:
     """The part as it would be planned now. Refuses when meanwhile it is no longer one part."""
-    plans = partition(order, quantities)
+    plans = partition(order, part.quantities, parcel_first=part.shipment_id)
     require(len(plans) == 1, "order_changed", parts=len(plans))
     if keep_minor == 0:
         return plans[0]
-    return replace(plans[0], amounts=split_refund(order, quantities, keep_minor=keep_minor))
+    return replace(plans[0], amounts=split_refund(order, part.quantities, keep_minor=keep_minor))
 
 
 async def _start(conn: Connection, locked: Locked, part: Part, ruling: Ruling) -> PlannedPart:
     """Plans the part as the order is now, sets its money aside and lets the loop carry it out."""
     case_id, order = locked.case.case_id, locked.order
-    plan = plan_of_part(order, part.quantities, keep_minor=ruling.kept_minor)
+    plan = plan_of_part(order, part, keep_minor=ruling.kept_minor)
     way = WAY_OF.get(ruling.choice, Way.STOP)
     _require_possible(ruling.choice, plan)
     refund_on = RefundOn.GOODS_BACK if way is not Way.STOP else ruling.refund_on or part.refund_on

@@ -114,9 +114,11 @@ def write_down(
         drafts: tuple[LegDraft, ...] = ()
         if state is PartState.EXECUTING:
             drafts = build_legs(order, one.part, refund_on=one.decision.refund_on)
+            moves = moves_of(one.part, drafts[: local_prefix(drafts)])
+            receipt.moves += moves
+            parcel_units += _parcel_units(order, one.part, moves)
             for line_id, units in one.part.quantities.items():
                 taken[line_id] = taken.get(line_id, 0) + units
-            parcel_units += _parcel_units(order, one.part)
             if one.part.amounts.shares:
                 receipt.reservations.append(Reservation(part_no=part_no, shares=one.part.amounts.shares))
         if state is not PartState.DECLINED:
@@ -124,7 +126,6 @@ def write_down(
         done = local_prefix(drafts)
         if drafts and done == len(drafts):
             state = PartState.DONE
-        receipt.moves += moves_of(one.part, drafts[:done])
         parts.append(_part_row(case_id, part_no, one, state))
         lines += [
             {"case_id": case_id, "part_no": part_no, "order_id": order.order_id, "line_id": line_id, "units": units}
@@ -266,12 +267,16 @@ def _line_changes(order: Order, taken: Mapping[LineId, int], moves: list[StockMo
     return list(changes.values())
 
 
-def _parcel_units(order: Order, part: PartPlan) -> list[dict[str, Any]]:
-    """Units spoken for in their parcel, so that no later request counts them again."""
+def _parcel_units(order: Order, part: PartPlan, moves: list[StockMove]) -> list[dict[str, Any]]:
+    """Units spoken for in their parcel, so that no later request counts them again; put back at once, they do not leave in it."""
     if part.shipment is None:
         return []
+    is_shelved = any(move.target is Bucket.RESTOCKED for move in moves)
     place = {"order_id": order.order_id, "shipment_id": part.shipment.shipment_id}
-    return [{**place, "line_id": line_id, "units": units} for line_id, units in part.quantities.items()]
+    return [
+        {**place, "line_id": line_id, "units": units, "landed": units if is_shelved else 0}
+        for line_id, units in part.quantities.items()
+    ]
 
 
 def _part_state(verdict: Verdict) -> PartState:

@@ -58,8 +58,9 @@ WRITES: dict[str, str] = {
         WHERE ol.order_id = t.order_id AND ol.line_id = t.line_id
     """,
     "parcel_units": """
-        UPDATE shipment_lines sl SET taken_units = sl.taken_units + t.units
-        FROM doc, jsonb_to_recordset(d->'parcel_units') AS t(order_id text, shipment_id text, line_id text, units integer)
+        UPDATE shipment_lines sl SET taken_units = sl.taken_units + t.units, landed_units = sl.landed_units + t.landed
+        FROM doc, jsonb_to_recordset(d->'parcel_units')
+            AS t(order_id text, shipment_id text, line_id text, units integer, landed integer)
         WHERE (sl.order_id, sl.shipment_id, sl.line_id) = (t.order_id, t.shipment_id, t.line_id)
     """,
     "legs": """

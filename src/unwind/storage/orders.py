@@ -423,11 +423,3 @@ async def set_released_stage(conn: Connection, order_id: str, stage: str) -> Non
     await conn.execute(
         "UPDATE orders SET released_stage = %s, version = version + 1 WHERE order_id = %s", (stage, order_id)
     )
-
-
-async def shipped_quantities(conn: Connection, order_id: str, shipment_id: str) -> dict[LineId, int]:
-    """Everything the parcel left with, taken back or not."""
-    cursor = await conn.execute(
-        "SELECT line_id, quantity FROM shipment_lines WHERE order_id = %s AND shipment_id = %s", (order_id, shipment_id)
-    )
-    return {LineId(row["line_id"]): row["quantity"] for row in await cursor.fetchall()}

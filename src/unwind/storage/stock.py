@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from unwind.domain.errors import ensure
+from unwind.domain.order import LineId
 from unwind.domain.stock import ALLOWED_MOVES, Bucket
 from unwind.storage.database import Connection, to_json
 
@@ -111,6 +112,18 @@ WHERE (s.sku, s.location, s.pool) = (back.sku, back.location, back.pool)
 
 A limited pool that has closed meanwhile does not take units back; they go to the normal pool of the same SKU and location.
 """
+
+
+async def never_left(conn: Connection, order_id: str) -> dict[LineId, int]:
+    """By line: units put back on the shelf from inside the house."""
+    cursor = await conn.execute(
+        """
+        SELECT line_id, sum(units)::integer AS units FROM stock_moves
+        WHERE order_id = %s AND source IN ('reserved', 'held') AND target = 'restocked' GROUP BY line_id
+        """,
+        (order_id,),
+    )
+    return {LineId(row["line_id"]): row["units"] for row in await cursor.fetchall()}
 
 
 async def open_pool(conn: Connection, order_id: str, line_ids: Sequence[str], pool: str) -> None:
