@@ -1,6 +1,7 @@
 """Signing in by the company's identity provider, against one of our own with real signatures; and everything that must not let anybody in."""
 
 import base64
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -142,6 +143,19 @@ async def test_who_is_deactivated_here_stays_out(company: World, provider: Ident
     await staff.deactivate(company.services, SYSTEM, (await me(company))["principal_id"])
     assert await me(company) == {}
     assert (await sign_in(company, provider)).status_code == 401
+
+
+async def test_a_key_that_bears_their_name_does_not_rise_with_them(company: World, provider: IdentityProvider) -> None:
+    of = hashlib.sha256(f"{ISSUER}\nuser-7".encode()).digest()
+    name = f"p-{base64.b32encode(of[:10]).decode().lower()}"
+    body = {"principal_id": name, "role": "merchant", "merchant_id": "shop"}
+    await company.ok("POST", "/api/v1/admin/keys", role="admin", json=body)
+    provider.person["groups"] = ["unwind-admins"]
+    refused = await sign_in(company, provider)
+    assert (refused.status_code, refused.json()["code"]) == (401, "sign_in_refused")
+    assert await company.sql("SELECT role, merchant_id FROM principals WHERE principal_id = %s", name) == [
+        {"role": "merchant", "merchant_id": "shop"}
+    ]
 
 
 TWISTS: dict[str, tuple[dict[str, Any], str]] = {

@@ -542,6 +542,23 @@ async def test_what_keys_cannot_be(world: World) -> None:
     assert await world.sql("SELECT FROM principals WHERE principal_id = 'neu'") == []
 
 
+async def test_a_name_that_is_taken_at_the_same_moment_stays_with_who_was_first(world: World) -> None:
+    """Else the first one's key would call for the second one's shop."""
+    async with await psycopg.AsyncConnection.connect(world.owner_url) as first:
+        await first.execute(
+            "INSERT INTO principals (principal_id, kind, role, scopes, merchant_id, display_name) VALUES ('erp', 'key', 'agent', '{}', 'shop', '')"
+        )
+        body = {"principal_id": "erp", "role": "admin"}
+        second = asyncio.ensure_future(world.call("POST", "/api/v1/admin/keys", role="admin", json=body))
+        await asyncio.sleep(0.3)
+        await first.commit()
+        answer = await second
+    assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
+    assert await world.sql("SELECT role, merchant_id FROM principals WHERE principal_id = 'erp'") == [
+        {"role": "agent", "merchant_id": "shop"}
+    ]
+
+
 async def test_keys_of_the_version_before_may_do_what_they_could(world: World) -> None:
     from unwind.storage.principals import upsert_principal
 

@@ -84,7 +84,7 @@ async def _welcome(conn: Connection, services: Services, identity: Identity, sou
     before = await staff.lock_account(conn, principal_id)
     row = principal_row(principal_id, identity.role, identity.merchant_id, identity.display_name)
     require(before is None or before["revoked_at"] is None, "sign_in_refused")
-    await principals.put_principal(conn, row, kind="staff")
+    require(await principals.put_principal(conn, row, kind="staff"), "sign_in_refused")
     if before is None:
         await staff.add_staff(conn, principal_id, by="system:oidc", issuer=identity.issuer, subject=identity.subject)
         await door.note(
