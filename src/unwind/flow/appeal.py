@@ -12,6 +12,7 @@ from unwind.domain.errors import require
 from unwind.domain.order import LineId
 from unwind.domain.plan import free_units
 from unwind.flow.execute import lock_both
+from unwind.flow.identity import require_identity
 from unwind.flow.promotions import overlay_for
 from unwind.flow.receipt import Origin, new_case_id, write_down
 from unwind.flow.receive import store_receipt
@@ -32,6 +33,7 @@ async def appeal(services: Services, principal: Principal, case_id: str, *, text
         locked = await lock_both(conn, case_id, token=None)
         case, row = locked.case, locked.row
         authorise(principal, Scope.CASES_REQUEST, merchant_id=case.merchant_id, order_id=locked.order.order_id)
+        await require_identity(conn, principal, locked.order.order_id)
         declined = [part for part in case.parts if part.state is PartState.DECLINED]
         require(case.outcome is CaseOutcome.DECLINED and bool(declined), "not_declined")
         running = await cases.open_appeal(conn, case_id)

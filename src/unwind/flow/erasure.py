@@ -8,6 +8,7 @@ from typing import Any
 
 from unwind.domain.access import Principal, Scope, authorise
 from unwind.domain.errors import Refusal
+from unwind.flow.identity import require_identity
 from unwind.flow.services import Services
 from unwind.storage import erasures, locks, orders
 
@@ -26,6 +27,7 @@ async def ask_erasure(services: Services, principal: Principal, order_id: str) -
         if row is None:
             raise Refusal("not_found")
         authorise(principal, Scope.CASES_REQUEST, merchant_id=row.order.merchant.merchant_id, order_id=order_id)
+        await require_identity(conn, principal, order_id)
         found = await erasures.ask_erasure(
             conn, order_id, by=principal.actor, at=row.now, years=services.records_kept_years
         )

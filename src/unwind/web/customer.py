@@ -11,9 +11,11 @@ from starlette.responses import Response
 from unwind.desk.asked import shown_to_buyer
 from unwind.domain.access import Scope, authorise
 from unwind.domain.errors import Refusal, require
+from unwind.domain.identity import Level
 from unwind.domain.order import LineId
 from unwind.domain.questions import Audience, QuestionState
 from unwind.flow import agreement, answer, answers, appeal, attachments, erasure, preview, review
+from unwind.flow.identity import require_identity
 from unwind.flow.intake import Intake
 from unwind.flow.promotions import overlay_for
 from unwind.flow.receive import Request, spoken_by
@@ -139,11 +141,12 @@ async def answer_question(services: Wired, caller: Caller, case_id: str, n: int,
     async with services.database.connection() as conn:
         row = await cases.read_case_row(conn, case_id)
         asked = {q.n: q for q in await questions.questions_of(conn, case_id)}
-    if row is None:
-        raise Refusal("not_found")
-    authorise(caller, Scope.CASES_REQUEST, merchant_id=row["merchant_id"], order_id=row["order_id"])
-    if n not in asked or asked[n].audience is not Audience.BUYER:
-        raise Refusal("not_found")
+        if row is None:
+            raise Refusal("not_found")
+        authorise(caller, Scope.CASES_REQUEST, merchant_id=row["merchant_id"], order_id=row["order_id"])
+        if n not in asked or asked[n].audience is not Audience.BUYER:
+            raise Refusal("not_found")
+        await require_identity(conn, caller, row["order_id"], Level.STRONG if body.address else Level.BASIC)
     await answers.answer(
         services,
         asked[n].question_id,
