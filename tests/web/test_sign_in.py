@@ -441,6 +441,17 @@ async def test_what_accounts_cannot_be(world: World) -> None:
     assert await world.sql("SELECT count(*) AS n FROM staff") == [{"n": 1}]
 
 
+async def test_a_shop_without_a_role_is_not_silently_left_out(world: World) -> None:
+    made = await staff.add(world.services, SYSTEM, login="ann", role=Role.AGENT, merchant_id=None, display_name="")
+    path = f"/api/v1/admin/staff/{made.principal_id}"
+    refused = await world.call("PATCH", path, role="admin", json={"merchant_id": "shop"})
+    assert (refused.status_code, refused.json().get("code")) == (422, "invalid")
+    await world.ok("PATCH", path, role="admin", json={"role": "agent", "merchant_id": "shop"})
+    assert await world.sql("SELECT merchant_id FROM principals WHERE principal_id = %s", made.principal_id) == [
+        {"merchant_id": "shop"}
+    ]
+
+
 async def test_nobody_shuts_themselves_out(world: World) -> None:
     who = await hire(world, "boss", Role.ADMIN)
     token = await come_in(world, login="boss")

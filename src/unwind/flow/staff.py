@@ -84,7 +84,8 @@ async def change(
     merchant_id: str | None,
     display_name: str | None,
 ) -> None:
-    """Role and shop go together: a new role says again whose it is."""
+    """Role and shop go together: a new role says again whose it is, and a shop alone is refused rather than left out."""
+    require(role is not None or merchant_id is None, "invalid", field="role")
     async with services.database.transaction() as conn:
         before = await _theirs(conn, by, principal_id)
         moved = role is not None
