@@ -514,6 +514,15 @@ async def test_a_key_is_shown_once_and_changed_without_a_gap(world: World) -> No
     assert (await world.call("POST", "/api/v1/admin/keys/web/rotate", role="admin", json={})).status_code == 404
 
 
+async def test_a_key_that_has_ended_by_itself_does_not_crowd_out_the_one_in_use(world: World) -> None:
+    in_use = await make_key(world)
+    until = (await world.now() + timedelta(days=1)).isoformat()
+    await world.ok("POST", "/api/v1/admin/keys/web/rotate", role="admin", json={"expires_at": until})
+    await world.pass_time(timedelta(days=2))
+    new = await world.ok("POST", "/api/v1/admin/keys/web/rotate", role="admin", json={})
+    assert [await works(world, one["key"]) for one in (in_use, new)] == [True, True]
+
+
 async def test_another_process_forgets_a_key_within_its_cache(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from unwind.web import access
 

@@ -130,7 +130,8 @@ async def end_older_keys(conn: Connection, principal_id: str, *, keep: int) -> i
     cursor = await conn.execute(
         """
         UPDATE api_keys SET revoked_at = unwind_now() WHERE revoked_at IS NULL AND key_id IN (
-            SELECT key_id FROM api_keys WHERE principal_id = %s AND revoked_at IS NULL ORDER BY created_at DESC, key_id OFFSET %s)
+            SELECT key_id FROM api_keys WHERE principal_id = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > unwind_now())
+            ORDER BY created_at DESC, key_id OFFSET %s)
         """,
         (principal_id, keep),
     )
