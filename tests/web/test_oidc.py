@@ -18,7 +18,7 @@ from tests.world import World, private_key
 from unwind.adapters.identity import OidcProvider, OidcSettings
 from unwind.bootstrap import _identity_of
 from unwind.domain.access import SYSTEM, Role
-from unwind.flow import staff
+from unwind.flow import staff, vouched
 from unwind.settings import SettingsInvalid, load_settings
 
 ISSUER = "https://id.test"
@@ -214,6 +214,16 @@ async def test_an_answer_is_good_once_and_for_the_browser_that_left(company: Wor
     assert (await company.client.get(back)).status_code == 303
     assert (await company.client.get(back)).status_code == 401, "a replay"
     assert await why(company) == ["state"] * 3
+
+
+async def test_nobody_fills_the_record_of_the_door(company: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vouched, "ROUND_TRIPS_MAX", 2)
+    back = [await company.client.get("/api/v1/oidc/callback?state=x&code=y") for _ in range(4)]
+    assert [answer.status_code for answer in back] == [401, 401, 429, 429]
+    assert await why(company) == ["state", "state"]
+    away = [await company.client.get("/api/v1/oidc/login") for _ in range(4)]
+    assert [answer.status_code for answer in away] == [303, 303, 429, 429]
+    assert await company.sql("SELECT count(*) AS n FROM oidc_states") == [{"n": 2}]
 
 
 async def test_a_round_trip_has_ten_minutes(company: World, provider: IdentityProvider) -> None:
