@@ -49,6 +49,8 @@ async def test_nothing_is_told_or_done_before_the_check(world: World) -> None:
     doors = [
         ("GET", f"/api/v1/desk/orders/{order_id}", None),
         ("POST", f"/api/v1/cancellations/{case_id}/withdraw", None),
+        ("POST", f"/api/v1/cancellations/{case_id}/conversation", {"text": "可以"}),
+        ("POST", f"/api/v1/orders/{order_id}/erasure", None),
         *(
             ("POST", "/api/v1/cancellations", {"order_id": order_id, "channel": channel, **COUNTER})
             for channel in ("hotline", "chat", "store", "app", "api")
@@ -67,6 +69,26 @@ async def test_nothing_is_told_or_done_before_the_check(world: World) -> None:
     assert shown["lines"][0]["title"] == "双肩背包"
     assert (await cancel(world, order_id)).status_code == 200
     assert (await world.call("POST", f"/api/v1/cancellations/{case_id}/withdraw", role="agent")).status_code == 200
+
+
+async def test_the_buyers_own_doors_ask_an_agent_for_the_check_too(world: World) -> None:
+    """An offer accepted, an appeal: what the buyer says on their page an agent says only for whoever they have checked."""
+    order_id = await world.order(risk="suspected")
+    case_id = (await world.cancel(order_id))["case_id"]
+    promised = (await world.now() + timedelta(days=2)).isoformat()
+    body = {"offer": "wait", "promised_at": promised}
+    await world.ok("POST", f"/api/v1/desk/cases/{case_id}/offers", role="agent", json=body)
+    path = f"/api/v1/cancellations/{case_id}/questions/1"
+    refused = await world.call("POST", path, role="agent", json={"agree": False})
+    assert (refused.status_code, refused.json().get("code")) == (403, "identity_required")
+    assert (await world.call("POST", path, json={"agree": False})).status_code == 200, "the shop has checked the buyer"
+    await world.decide(case_id, "decline", reason_code="x")
+    await world.run(until="archived", case_id=case_id)
+    path = f"/api/v1/cancellations/{case_id}/appeal"
+    refused = await world.call("POST", path, role="agent", json={"text": "再看看"})
+    assert (refused.status_code, refused.json().get("code")) == (403, "identity_required")
+    assert (await check(world, order_id)).status_code == 200
+    assert (await world.call("POST", path, role="agent", json={"text": "再看看"})).status_code == 201
 
 
 async def test_a_new_case_by_telephone_needs_a_check_also_in_company(world: World) -> None:

@@ -1,14 +1,17 @@
 """RULES, "People and rights": records that are kept and forgotten, and what is known of a buyer."""
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.flow.test_situations import assert_nothing_broken
 from tests.flow.test_stories import parcel_moves
 from tests.world import World, line, shipment
 from unwind.flow.erasure import erase_due
+from unwind.flow.lookup import index_people
 
 
 async def found(world: World, phone: str = "13800001234") -> list[str]:
@@ -41,6 +44,29 @@ async def test_records_a_request_to_erase_restricts_at_once_and_destroys_the_key
     for name in ("order_keys", "private_data", "blind_index"):
         assert await world.sql(f"SELECT order_id FROM {name}") == [], name
     await assert_nothing_broken(world)
+
+
+async def test_records_a_look_up_by_number_shows_no_telephone_of_whoever_asked_to_be_forgotten(world: World) -> None:
+    order_id = await world.order()
+    await world.ok("POST", f"/api/v1/orders/{order_id}/erasure")
+    body = await world.ok("POST", "/api/v1/desk/lookups", role="agent", json={"q": order_id, "by": "order"})
+    assert [(order["order_id"], order["phone"]) for order in body["orders"]] == [(order_id, "")]
+
+
+async def test_records_who_asks_to_be_forgotten_at_this_moment_is_not_indexed_anew(world: World) -> None:
+    order_id = await world.order()
+    await world.sql("UPDATE blind_index SET at = NULL")
+    async with await psycopg.AsyncConnection.connect(world.owner_url) as asking:
+        await asking.execute("SELECT FROM orders WHERE order_id = %s FOR UPDATE", (order_id,))
+        await asking.execute(
+            "INSERT INTO erasures (order_id, asked_by, asked_at, erase_at) VALUES (%s, 'x', now(), now())", (order_id,)
+        )
+        await asking.execute("DELETE FROM blind_index")
+        indexing = asyncio.ensure_future(index_people(world.services))
+        await asyncio.sleep(0.3)
+        await asking.commit()
+        await indexing
+    assert await world.sql("SELECT kind FROM blind_index") == []
 
 
 async def test_records_an_open_case_still_tells_the_buyer_and_is_finished_first(world: World) -> None:

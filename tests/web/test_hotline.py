@@ -101,6 +101,17 @@ async def test_a_pop_is_for_the_agent_it_names_only(world: World) -> None:
     assert refused.json()["code"] == "not_your_call", "it is ann's by now"
 
 
+async def test_nobody_takes_a_call_that_rings_for_somebody_else_by_saying_they_have_answered(world: World) -> None:
+    ann, bob = await world.hire("ann", "bob")
+    await install(world)
+    await tell(world)
+    said = {"event": "answer", "from": "13800001234", "callId": "c-1"}
+    refused = await world.call("POST", "/api/v1/desk/cti/pbx", role=bob, json=said)
+    assert (refused.status_code, refused.json().get("code")) == (403, "not_your_call")
+    assert await calls(world, ann) == ["c-1"]
+    await world.ok("POST", "/api/v1/desk/cti/pbx", role=ann, json=said)
+
+
 async def test_a_credential_in_the_address_is_refused(world: World) -> None:
     await install(world)
     for name in ("token", "api_key", "access_token"):

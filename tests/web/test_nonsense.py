@@ -236,3 +236,17 @@ async def test_an_admin_of_one_shop_may_not_touch_another(world: World) -> None:
         assert response.status_code == status, response.text
     assert await everything(world) == before
     await world.ok("PUT", "/api/v1/merchants/shop", role="uk_bound", json={"name": "mine"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/v1/session", {"login": "a\x00b", "password": "x" * 12}),
+        ("POST", "/api/v1/desk/lookups", {"q": "a\x00b", "by": "order"}),
+        ("GET", "/api/v1/desk/cases/a%00b/conversation", None),
+        ("PUT", "/api/v1/admin/scripts/x", {"title": "a\x00b", "zh": "您好", "en": "Hello"}),
+    ],
+)
+async def test_a_nul_is_the_askers_mistake(world: World, method: str, path: str, body: Any) -> None:
+    answer = await world.call(method, path, role="admin", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")

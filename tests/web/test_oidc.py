@@ -1,6 +1,7 @@
 """Signing in by the company's identity provider, against one of our own with real signatures; and everything that must not let anybody in."""
 
 import base64
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.world import World, private_key
 from unwind.adapters.identity import OidcProvider, OidcSettings
 from unwind.bootstrap import _identity_of
 from unwind.domain.access import SYSTEM, Role
-from unwind.flow import staff
+from unwind.flow import staff, vouched
 from unwind.settings import SettingsInvalid, load_settings
 
 ISSUER = "https://id.test"
@@ -144,6 +145,19 @@ async def test_who_is_deactivated_here_stays_out(company: World, provider: Ident
     assert (await sign_in(company, provider)).status_code == 401
 
 
+async def test_a_key_that_bears_their_name_does_not_rise_with_them(company: World, provider: IdentityProvider) -> None:
+    of = hashlib.sha256(f"{ISSUER}\nuser-7".encode()).digest()
+    name = f"p-{base64.b32encode(of[:10]).decode().lower()}"
+    body = {"principal_id": name, "role": "merchant", "merchant_id": "shop"}
+    await company.ok("POST", "/api/v1/admin/keys", role="admin", json=body)
+    provider.person["groups"] = ["unwind-admins"]
+    refused = await sign_in(company, provider)
+    assert (refused.status_code, refused.json()["code"]) == (401, "sign_in_refused")
+    assert await company.sql("SELECT role, merchant_id FROM principals WHERE principal_id = %s", name) == [
+        {"role": "merchant", "merchant_id": "shop"}
+    ]
+
+
 TWISTS: dict[str, tuple[dict[str, Any], str]] = {
     "another nonce": ({"nonce": "guessed"}, "claim_nonce"),
     "no nonce": ({"nonce": None}, "claim_nonce"),
@@ -200,6 +214,16 @@ async def test_an_answer_is_good_once_and_for_the_browser_that_left(company: Wor
     assert (await company.client.get(back)).status_code == 303
     assert (await company.client.get(back)).status_code == 401, "a replay"
     assert await why(company) == ["state"] * 3
+
+
+async def test_nobody_fills_the_record_of_the_door(company: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vouched, "ROUND_TRIPS_MAX", 2)
+    back = [await company.client.get("/api/v1/oidc/callback?state=x&code=y") for _ in range(4)]
+    assert [answer.status_code for answer in back] == [401, 401, 429, 429]
+    assert await why(company) == ["state", "state"]
+    away = [await company.client.get("/api/v1/oidc/login") for _ in range(4)]
+    assert [answer.status_code for answer in away] == [303, 303, 429, 429]
+    assert await company.sql("SELECT count(*) AS n FROM oidc_states") == [{"n": 2}]
 
 
 async def test_a_round_trip_has_ten_minutes(company: World, provider: IdentityProvider) -> None:

@@ -441,6 +441,17 @@ async def test_what_accounts_cannot_be(world: World) -> None:
     assert await world.sql("SELECT count(*) AS n FROM staff") == [{"n": 1}]
 
 
+async def test_a_shop_without_a_role_is_not_silently_left_out(world: World) -> None:
+    made = await staff.add(world.services, SYSTEM, login="ann", role=Role.AGENT, merchant_id=None, display_name="")
+    path = f"/api/v1/admin/staff/{made.principal_id}"
+    refused = await world.call("PATCH", path, role="admin", json={"merchant_id": "shop"})
+    assert (refused.status_code, refused.json().get("code")) == (422, "invalid")
+    await world.ok("PATCH", path, role="admin", json={"role": "agent", "merchant_id": "shop"})
+    assert await world.sql("SELECT merchant_id FROM principals WHERE principal_id = %s", made.principal_id) == [
+        {"merchant_id": "shop"}
+    ]
+
+
 async def test_nobody_shuts_themselves_out(world: World) -> None:
     who = await hire(world, "boss", Role.ADMIN)
     token = await come_in(world, login="boss")
@@ -503,6 +514,15 @@ async def test_a_key_is_shown_once_and_changed_without_a_gap(world: World) -> No
     assert (await world.call("POST", "/api/v1/admin/keys/web/rotate", role="admin", json={})).status_code == 404
 
 
+async def test_a_key_that_has_ended_by_itself_does_not_crowd_out_the_one_in_use(world: World) -> None:
+    in_use = await make_key(world)
+    until = (await world.now() + timedelta(days=1)).isoformat()
+    await world.ok("POST", "/api/v1/admin/keys/web/rotate", role="admin", json={"expires_at": until})
+    await world.pass_time(timedelta(days=2))
+    new = await world.ok("POST", "/api/v1/admin/keys/web/rotate", role="admin", json={})
+    assert [await works(world, one["key"]) for one in (in_use, new)] == [True, True]
+
+
 async def test_another_process_forgets_a_key_within_its_cache(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from unwind.web import access
 
@@ -540,6 +560,23 @@ async def test_what_keys_cannot_be(world: World) -> None:
     assert await refused(expires_at="2020-01-01T00:00:00Z") == "already_over"
     assert await refused(merchant_id="nowhere") == "unknown_merchant"
     assert await world.sql("SELECT FROM principals WHERE principal_id = 'neu'") == []
+
+
+async def test_a_name_that_is_taken_at_the_same_moment_stays_with_who_was_first(world: World) -> None:
+    """Else the first one's key would call for the second one's shop."""
+    async with await psycopg.AsyncConnection.connect(world.owner_url) as first:
+        await first.execute(
+            "INSERT INTO principals (principal_id, kind, role, scopes, merchant_id, display_name) VALUES ('erp', 'key', 'agent', '{}', 'shop', '')"
+        )
+        body = {"principal_id": "erp", "role": "admin"}
+        second = asyncio.ensure_future(world.call("POST", "/api/v1/admin/keys", role="admin", json=body))
+        await asyncio.sleep(0.3)
+        await first.commit()
+        answer = await second
+    assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
+    assert await world.sql("SELECT role, merchant_id FROM principals WHERE principal_id = 'erp'") == [
+        {"role": "agent", "merchant_id": "shop"}
+    ]
 
 
 async def test_keys_of_the_version_before_may_do_what_they_could(world: World) -> None:

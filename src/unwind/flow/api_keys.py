@@ -45,7 +45,6 @@ async def create(
     async with services.database.transaction() as conn:
         if merchant_id is not None:
             require(await merchants.read_merchant(conn, merchant_id) is not None, "unknown_merchant")
-        require(not await principals.is_known(conn, principal_id), "name_taken")
         row = {
             "principal_id": principal_id,
             "role": role.value,
@@ -53,7 +52,7 @@ async def create(
             "merchant_id": merchant_id,
             "display_name": display_name,
         }
-        await principals.put_principal(conn, row, kind="key")
+        require(await principals.add_principal(conn, row, kind="key"), "name_taken")
         made = await _add(conn, by, principal_id, expires_at)
         await door.note(conn, "key_created", principal_id=principal_id, actor=by.actor, detail=made.key_id)
     return made

@@ -15,6 +15,7 @@ from unwind.flow.ask_buyer import end_question
 from unwind.flow.chronicle import record
 from unwind.flow.clocks import settle_stroke
 from unwind.flow.execute import Locked, lock_both
+from unwind.flow.identity import require_identity
 from unwind.flow.outgoing import check_outgoing, outgoing_facts
 from unwind.flow.private_words import keep_words
 from unwind.flow.queue import require_hold
@@ -94,9 +95,10 @@ async def agent_writes(
 async def buyer_writes(
     services: Services, principal: Principal, case_id: str, *, text: str, channel: str, client_key: str | None = None
 ) -> Said:
-    """The buyer, or whoever passes on what they said. An open question is answered by it."""
+    """The buyer, or whoever passes on what somebody they have checked said. An open question is answered by it."""
     async with services.database.transaction() as conn:
         locked = await _open_case(conn, principal, case_id, Scope.CASES_REQUEST)
+        await require_identity(conn, principal, locked.order.order_id)
         before = await _written_before(conn, case_id, principal, client_key)
         if before is not None:
             return before

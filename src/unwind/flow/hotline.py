@@ -116,9 +116,9 @@ async def _take(
         now = await clock(conn)
         is_new, call = True, None
         if news.call_id:
+            _require_named(await phone_calls.read_call(conn, system["system_id"], news.call_id), actor)
             is_new, call = await _note(conn, services, system, news, agents=agents, now=now)
-        is_named = call is None or not call["agent_ids"] or actor.principal_id in call["agent_ids"]
-        require(actor is SYSTEM or is_named, "not_your_call")
+            _require_named(call, actor)
         if not is_new and actor is SYSTEM:
             return Card(call_id=news.call_id, landed_on=None, orders=(), asks="")
         if news.event is CallEvent.RECORD or (news.event is CallEvent.HUNG_UP and actor is SYSTEM):
@@ -140,6 +140,12 @@ async def _take(
         orders=tuple(hits),
         asks="order_tail" if is_hidden or not hits else "",
     )
+
+
+def _require_named(call: Mapping[str, Any] | None, actor: Principal) -> None:
+    """Asked before an event is noted, for it may name its teller; and after it, for another may have come first."""
+    is_named = call is None or not call["agent_ids"] or actor.principal_id in call["agent_ids"]
+    require(actor is SYSTEM or is_named, "not_your_call")
 
 
 async def _note(
@@ -345,5 +351,5 @@ async def _visible(conn: Connection, principal: Principal, system_id: str, call_
     call = await phone_calls.read_call(conn, system_id, call_id)
     if call is None or principal.merchant_id not in {None, call["merchant_id"]}:
         raise Refusal("not_found")
-    require(not call["agent_ids"] or principal.principal_id in call["agent_ids"], "not_your_call")
+    _require_named(call, principal)
     return call

@@ -21,7 +21,7 @@ from unwind.flow.chronicle import clock
 from unwind.flow.contact import note_contact
 from unwind.flow.services import Services
 from unwind.flow.turns import take_turn
-from unwind.storage import lookup, privacy
+from unwind.storage import locks, lookup, privacy
 from unwind.storage.database import Connection
 
 HITS_MAX = 20
@@ -195,8 +195,12 @@ async def index_people(services: Services, *, orders_max: int = 64) -> bool:
 
 
 async def _index_order(services: Services, order_id: str, merchant_id: str) -> None:
-    """What cannot be opened any more cannot be looked up either; it must not keep the others waiting."""
+    """What cannot be opened any more cannot be looked up either; it must not keep the others waiting.
+
+    Locked: neither a number that changes meanwhile nor a buyer who asks to be forgotten is indexed as it was before.
+    """
     async with services.database.transaction() as conn:
+        await locks.lock_order(conn, order_id)
         fields: dict[str, str] = {}
         try:
             for field in ("phone", "name"):

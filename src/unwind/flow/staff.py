@@ -56,7 +56,7 @@ async def add(
     async with services.database.transaction() as conn:
         await _require_merchant(conn, merchant_id)
         row = principal_row(principal_id, role, merchant_id, display_name)
-        await principals.put_principal(conn, row, kind="staff")
+        require(await principals.add_principal(conn, row, kind="staff"), "name_taken")
         is_new = await staff.add_staff(
             conn, principal_id, by=by.actor, login=name, password_hash=hashed, must_change=not is_final
         )
@@ -84,7 +84,8 @@ async def change(
     merchant_id: str | None,
     display_name: str | None,
 ) -> None:
-    """Role and shop go together: a new role says again whose it is."""
+    """Role and shop go together: a new role says again whose it is, and a shop alone is refused rather than left out."""
+    require(role is not None or merchant_id is None, "invalid", field="role")
     async with services.database.transaction() as conn:
         before = await _theirs(conn, by, principal_id)
         moved = role is not None
@@ -95,7 +96,8 @@ async def change(
         require(not moved or principal_id != by.principal_id, "not_yourself")
         await _require_merchant(conn, new_merchant)
         name = display_name or before["display_name"]
-        await principals.put_principal(conn, principal_row(principal_id, new_role, new_merchant, name), kind="staff")
+        row = principal_row(principal_id, new_role, new_merchant, name)
+        require(await principals.put_principal(conn, row, kind="staff"), "name_taken")
         if moved:
             await staff.end_sessions(conn, principal_id, why="role")
             await door.note(conn, "role_changed", principal_id=principal_id, actor=by.actor, detail=new_role.value)

@@ -18,9 +18,13 @@ from unwind.flow.chronicle import clock
 from unwind.flow.services import Services
 from unwind.flow.sign_in import NOBODY, Opened, open_session
 from unwind.flow.staff import principal_row
+from unwind.flow.turns import take_turn
 from unwind.ports.identity import Identity, IdentityProvider, IdentityRefused
 from unwind.storage import door, merchants, principals, staff
 from unwind.storage.database import Connection
+
+ROUND_TRIPS_MAX = 300
+"""Of one address, in the time that one may take: a whole office at nine o'clock, and nobody who fills the record of the door."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +34,9 @@ class Departure:
     """Also kept by the browser, in a cookie: whoever comes back must be who left."""
 
 
-async def depart(services: Services) -> Departure:
+async def depart(services: Services, *, source: str) -> Departure:
     provider = _provider(services)
+    await take_turn(services, "oidc:depart", source, most=ROUND_TRIPS_MAX, per=OIDC_ROUND_TRIP)
     state = secrets.token_urlsafe(32)
     async with services.database.connection() as conn:
         await door.keep_state(conn, services.vault.derive("oidc state", state))
@@ -47,6 +52,7 @@ async def depart(services: Services) -> Departure:
 async def arrive(services: Services, *, state: str, left_with: str, code: str, source: str) -> Opened:
     """Refuses with `sign_in_refused`; why stands in the record of the door."""
     provider = _provider(services)
+    await take_turn(services, "oidc:arrive", source, most=ROUND_TRIPS_MAX, per=OIDC_ROUND_TRIP)
     async with services.database.transaction() as conn:
         is_ours = await door.take_state(conn, services.vault.derive("oidc state", state), life=OIDC_ROUND_TRIP)
         now = await clock(conn)
@@ -84,7 +90,7 @@ async def _welcome(conn: Connection, services: Services, identity: Identity, sou
     before = await staff.lock_account(conn, principal_id)
     row = principal_row(principal_id, identity.role, identity.merchant_id, identity.display_name)
     require(before is None or before["revoked_at"] is None, "sign_in_refused")
-    await principals.put_principal(conn, row, kind="staff")
+    require(await principals.put_principal(conn, row, kind="staff"), "sign_in_refused")
     if before is None:
         await staff.add_staff(conn, principal_id, by="system:oidc", issuer=identity.issuer, subject=identity.subject)
         await door.note(

@@ -42,6 +42,7 @@ SELECT o.order_id, o.merchant_id, m.name AS merchant, o.placed_at, o.released_st
             'moved_at', s.moved_at, 'feed_age_s', extract(epoch FROM %(now)s - s.fed_at)::bigint) ORDER BY s.shipment_id)
         FROM shipments s WHERE s.order_id = o.order_id) AS parcels,
     (SELECT d.ciphertext FROM private_data d WHERE d.order_id = o.order_id AND d.field = 'phone'
+        AND NOT EXISTS (SELECT FROM erasures e WHERE e.order_id = o.order_id)
         ORDER BY d.private_id DESC LIMIT 1) AS phone,
     k.wrapped_key
 FROM unnest(%(ids)s::text[]) WITH ORDINALITY AS w(order_id, place) JOIN orders o USING (order_id)

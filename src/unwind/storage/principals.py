@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from unwind.domain.access import Principal, Role, Scope, with_following
+from unwind.domain.errors import require
 from unwind.storage.database import Connection
 
 
@@ -50,7 +51,7 @@ def _principal(row: Mapping[str, Any] | None) -> Principal | None:
 
 async def upsert_principal(conn: Connection, principal: Mapping[str, Any], key: str) -> None:
     """The principal and its one key; keys it had before end."""
-    await put_principal(conn, principal, kind="key")
+    require(await put_principal(conn, principal, kind="key"), "name_taken")
     await conn.execute(
         "UPDATE api_keys SET revoked_at = unwind_now() WHERE principal_id = %s AND revoked_at IS NULL AND key_hash <> %s",
         (principal["principal_id"], digest(key)),
@@ -64,16 +65,31 @@ async def upsert_principal(conn: Connection, principal: Mapping[str, Any], key: 
     )
 
 
-async def put_principal(conn: Connection, principal: Mapping[str, Any], *, kind: str) -> None:
-    await conn.execute(
+async def put_principal(conn: Connection, principal: Mapping[str, Any], *, kind: str) -> bool:
+    """False where the name is one of another kind: a key must not rise with the person whose name it bears."""
+    cursor = await conn.execute(
         """
-        INSERT INTO principals (principal_id, kind, role, scopes, merchant_id, display_name)
+        INSERT INTO principals AS p (principal_id, kind, role, scopes, merchant_id, display_name)
         VALUES (%(principal_id)s, %(kind)s, %(role)s, %(scopes)s, %(merchant_id)s, %(display_name)s)
         ON CONFLICT (principal_id) DO UPDATE SET role = excluded.role, scopes = excluded.scopes,
-            merchant_id = excluded.merchant_id, display_name = excluded.display_name
+            merchant_id = excluded.merchant_id, display_name = excluded.display_name WHERE p.kind = excluded.kind
         """,
         {**principal, "kind": kind},
     )
+    return cursor.rowcount == 1
+
+
+async def add_principal(conn: Connection, principal: Mapping[str, Any], *, kind: str) -> bool:
+    """False where the name is taken, also by somebody who takes it at this moment."""
+    cursor = await conn.execute(
+        """
+        INSERT INTO principals (principal_id, kind, role, scopes, merchant_id, display_name)
+        VALUES (%(principal_id)s, %(kind)s, %(role)s, %(scopes)s, %(merchant_id)s, %(display_name)s)
+        ON CONFLICT (principal_id) DO NOTHING
+        """,
+        {**principal, "kind": kind},
+    )
+    return cursor.rowcount == 1
 
 
 async def lock_principal(conn: Connection, principal_id: str, *, kind: str) -> dict[str, Any] | None:
@@ -114,7 +130,8 @@ async def end_older_keys(conn: Connection, principal_id: str, *, keep: int) -> i
     cursor = await conn.execute(
         """
         UPDATE api_keys SET revoked_at = unwind_now() WHERE revoked_at IS NULL AND key_id IN (
-            SELECT key_id FROM api_keys WHERE principal_id = %s AND revoked_at IS NULL ORDER BY created_at DESC, key_id OFFSET %s)
+            SELECT key_id FROM api_keys WHERE principal_id = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > unwind_now())
+            ORDER BY created_at DESC, key_id OFFSET %s)
         """,
         (principal_id, keep),
     )
@@ -143,8 +160,3 @@ async def list_keys(conn: Connection, *, merchant_id: str | None) -> list[dict[s
         {"m": merchant_id},
     )
     return await cursor.fetchall()
-
-
-async def is_known(conn: Connection, principal_id: str) -> bool:
-    cursor = await conn.execute("SELECT FROM principals WHERE principal_id = %s", (principal_id,))
-    return await cursor.fetchone() is not None

@@ -45,7 +45,7 @@ def mint_buyer_token(key: bytes, *, order_id: str, expires_at: int, store: Store
 
 def read_buyer_token(key: bytes, token: str, *, now: float) -> Principal:
     payload, _, signature = token.removeprefix(TOKEN_PREFIX).partition(".")
-    if not _is_signed(signature, _signature(key, payload)):
+    if payload.startswith(LINK_PREFIX) or not _is_signed(signature, _signature(key, payload)):
         raise Refusal("unauthorised")
     order_id, expires_at, *claims = _unpacked(payload)
     if expires_at < now:

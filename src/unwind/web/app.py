@@ -84,6 +84,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
     app.add_exception_handler(Refusal, problems.on_refusal)
     app.add_exception_handler(RequestValidationError, problems.on_validation)
     app.add_exception_handler(HTTPException, problems.on_http)
+    app.add_exception_handler(psycopg.DataError, problems.on_unfit_text)
     app.add_exception_handler(Exception, problems.on_crash)
     for module in (
         session,

@@ -222,6 +222,11 @@ async def on_http(request: Request, error: Exception) -> Response:
     return problem(request, code, status=None if error.status_code == HTTPStatus.BAD_REQUEST else error.status_code)
 
 
+async def on_unfit_text(request: Request, error: Exception) -> Response:
+    """No column holds a NUL, wherever in a request it came from; what else the database cannot read is ours to mend."""
+    return problem(request, "invalid") if "NUL (0x00)" in str(error) else await on_crash(request, error)
+
+
 async def on_crash(request: Request, error: Exception) -> Response:
     log.error(
         "request_failed",

@@ -96,9 +96,9 @@ async def end_session(services: Wired, caller: Caller) -> Response:
 
 
 @router.get("/oidc/login", responses={303: {"description": "to the identity provider"}, **ERRORS}, status_code=303)
-async def leave_for_provider(services: Wired) -> Response:
+async def leave_for_provider(services: Wired, request: Request) -> Response:
     """To the company's identity provider. 404 where none is configured."""
-    departure = await vouched.depart(services)
+    departure = await vouched.depart(services, source=source_of(request))
     response = RedirectResponse(departure.address, status_code=303)
     response.set_cookie(
         STATE_COOKIE,
