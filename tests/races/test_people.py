@@ -8,6 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.flow.test_parcels_back import come_back, recalled
+from tests.flow.test_situations import assert_nothing_broken, units
 from tests.world import World, shipment
 from unwind.flow.queue import release_expired
 from unwind.flow.run import run_until_quiet
@@ -427,3 +429,28 @@ async def test_a_broken_promise_and_the_parcel_that_comes_after_all(desk: Desk, 
     await world.run()
     told = {"wait_rewarded", "wait_in_vain"} & set(await desk.events())
     assert told == ({"wait_rewarded"} if is_reversed else {"wait_in_vain"})
+
+
+@BOTH_ORDERS
+async def test_a_parcel_is_scanned_and_its_return_closed_by_hand(world: World, *, is_reversed: bool) -> None:
+    """A scan that comes behind the word of a person is of a parcel nobody awaits any more; no unit moves twice."""
+    order_id, case_id = await recalled(world)
+    legs = {leg["kind"]: leg["leg_no"] for leg in (await world.dossier(case_id))["parts"][0]["legs"]}
+    path = f"/api/v1/desk/cases/{case_id}/legs"
+    said = {"outcome": "done", "reference": "call-1"}
+    await world.ok("POST", f"{path}/{legs['recall_parcel']}/outcome", role="agent", json=said)
+    await world.run()
+    by_hand, scanned = await forced(
+        world,
+        "order",
+        order_id,
+        lambda: world.call("POST", f"{path}/{legs['receive_return']}/outcome", role="agent", json=said),
+        lambda: come_back(world, "W-S1"),
+        is_reversed=is_reversed,
+    )
+    assert by_hand.status_code == 200
+    assert scanned["verdict"] == ("take_in" if is_reversed else "unexpected")
+    assert scanned["return"]["state"] == ("scanned" if is_reversed else "unexpected")
+    await world.run(until="archived", case_id=case_id)
+    assert await units(world, order_id) == {"restocked": 4}
+    await assert_nothing_broken(world)

@@ -11,24 +11,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from psycopg import Rollback
-
 from unwind.domain.access import Principal, Scope, authorise
 from unwind.domain.case import Leg, Part
 from unwind.domain.decisions import Bearer, Cost, Fee
 from unwind.domain.errors import Refusal, require
 from unwind.domain.inspection import Found, evidence_of, require_adds_up
-from unwind.domain.legs import HAS_LEFT, LegKind, LegState
+from unwind.domain.legs import FINAL, HAS_LEFT, LegKind, LegState
 from unwind.domain.order import LineId
-from unwind.domain.scans import TEXTS, Effect, ScanKind, Verdict, place_in_time
+from unwind.domain.scans import Effect, Verdict
 from unwind.domain.transitions import Event
 from unwind.flow import goods
 from unwind.flow.chronicle import record
 from unwind.flow.execute import Locked, lock_both, note
 from unwind.flow.hand_work import record_by_hand
-from unwind.flow.scan import TWINS_MAX, Moment, Scan
+from unwind.flow.scan import Moment, Scan, ScanOutcome, answer_once
 from unwind.flow.services import Services
-from unwind.storage import alerts, attachments, costs, returns, tasks, warehouse
+from unwind.storage import alerts, attachments, costs, returns, tasks
 from unwind.storage.database import Connection
 
 CLAIM_ALERT = "carrier_claim"
@@ -39,51 +37,13 @@ def return_of(case_id: str, leg_no: int) -> str:
 
 
 async def take_return(services: Services, principal: Principal, given: Scan) -> dict[str, Any]:
-    """A parcel has come in. Raises `name_the_parcel` where a code may mean several that are awaited."""
-    authorise(principal, Scope.WAREHOUSE_WORK)
-    fingerprint = services.vault.blind("scan", f"{ScanKind.RETURN}\n{given.code}")
-    for _ in range(TWINS_MAX):
-        async with services.database.transaction() as conn:
-            known = await warehouse.read_scan(conn, principal.principal_id, given.event_id)
-            if known["answer"] is not None:
-                require(bytes(known["fingerprint"]) == fingerprint, "idempotency_mismatch")
-                return {**known["answer"], "is_replay": True}
-            moment = Moment(at=place_in_time(given.scanned_at, known["now"]), now=known["now"])
-            verdict, effect, row = await _receive(conn, services, principal, given, moment)
-            zh, en = TEXTS[verdict]
-            answer = {
-                "event_id": given.event_id,
-                "kind": ScanKind.RETURN,
-                "verdict": verdict,
-                "text": {"zh": zh, "en": en},
-                "effect": effect,
-                "return": row,
-                "scanned_at": moment.at,
-                "as_of": moment.now,
-            }
-            kept = {
-                "principal_id": principal.principal_id,
-                "event_id": given.event_id,
-                "fingerprint": fingerprint,
-                "merchant_id": row["merchant_id"],
-                "order_id": row["order_id"],
-                "shipment_id": row["shipment_id"],
-                "kind": ScanKind.RETURN.value,
-                "verdict": verdict.value,
-                "effect": effect.value,
-                "scanned_at": moment.at,
-                "received_at": moment.now,
-                "answer": answer,
-            }
-            if await warehouse.add_scan(conn, kept):
-                return {**answer, "is_replay": False}
-            raise Rollback
-    raise Refusal("unavailable")
+    """A parcel has come in. Raises `name_the_parcel` where a code may mean several that are awaited, and what `answer_once` raises."""
+    return await answer_once(services, principal, given, _receive)
 
 
 async def _receive(
     conn: Connection, services: Services, principal: Principal, given: Scan, moment: Moment
-) -> tuple[Verdict, Effect, dict[str, Any]]:
+) -> ScanOutcome:
     """A parcel in somebody's hands that is not their merchant's is one that nobody they know of awaits."""
     found = await returns.find(conn, given.code)
     own = [one for one in found if principal.merchant_id in {None, one["merchant_id"]}]
@@ -95,7 +55,7 @@ async def _receive(
     for one in own:
         for return_id in one["known"] or ():
             await returns.see_again(conn, return_id)
-            return Verdict.TAKE_IN, Effect.NONE, await _shown(conn, return_id)
+            return await _outcome(conn, return_id, Verdict.TAKE_IN, Effect.NONE)
     return await _note_unexpected(conn, principal, given, moment, own[0] if own else None)
 
 
@@ -107,9 +67,13 @@ async def _take_in(
     moment: Moment,
     one: Mapping[str, Any],
     waiting: Mapping[str, Any],
-) -> tuple[Verdict, Effect, dict[str, Any]]:
+) -> ScanOutcome:
     case_id, return_id = waiting["case_id"], return_of(waiting["case_id"], waiting["leg_no"])
     locked = await lock_both(conn, case_id, token=None)
+    part = _part(locked, waiting["part_no"])
+    awaiting = next(leg for leg in part.legs if leg.leg_no == waiting["leg_no"])
+    if awaiting.state in FINAL:  # closed by hand meanwhile
+        return await _note_unexpected(conn, principal, given, moment, one)
     is_first = await returns.add_awaited(
         conn,
         {
@@ -127,8 +91,7 @@ async def _take_in(
         },
     )
     if not is_first:
-        return Verdict.TAKE_IN, Effect.NONE, await _shown(conn, return_id)
-    part = _part(locked, waiting["part_no"])
+        return await _outcome(conn, return_id, Verdict.TAKE_IN, Effect.NONE)
     for leg in part.legs:
         if leg.kind is LegKind.RECALL_PARCEL and leg.state in HAS_LEFT | {LegState.PLANNED}:
             await _prove_recall(conn, services, locked, leg, principal, moment)
@@ -139,7 +102,7 @@ async def _take_in(
     )
     data = {"return": return_id, "parcel": waiting["shipment_id"], "by": principal.actor}
     await record(conn, case_id, Event.RETURN_SCANNED, at=locked.now, actor=principal.actor, data=data, is_due_now=True)
-    return Verdict.TAKE_IN, Effect.TAKEN_IN, await _shown(conn, return_id)
+    return await _outcome(conn, return_id, Verdict.TAKE_IN, Effect.TAKEN_IN)
 
 
 async def _prove_recall(
@@ -154,7 +117,7 @@ async def _prove_recall(
 
 async def _note_unexpected(
     conn: Connection, principal: Principal, given: Scan, moment: Moment, one: Mapping[str, Any] | None
-) -> tuple[Verdict, Effect, dict[str, Any]]:
+) -> ScanOutcome:
     return_id = await returns.add_unexpected(
         conn,
         {
@@ -171,7 +134,19 @@ async def _note_unexpected(
     if one is not None and one["open_case"]:
         locked = await lock_both(conn, one["open_case"], token=None)
         await note(conn, locked, Event.RETURN_SCANNED, {"return": return_id, "code": "unexpected"})
-    return Verdict.UNEXPECTED, Effect.NOTED, await _shown(conn, return_id)
+    return await _outcome(conn, return_id, Verdict.UNEXPECTED, Effect.NOTED)
+
+
+async def _outcome(conn: Connection, return_id: str, verdict: Verdict, effect: Effect) -> ScanOutcome:
+    row = await _shown(conn, return_id)
+    return ScanOutcome(
+        verdict=verdict,
+        effect=effect,
+        merchant_id=row["merchant_id"],
+        order_id=row["order_id"],
+        shipment_id=row["shipment_id"],
+        shown={"return": row},
+    )
 
 
 async def _shown(conn: Connection, return_id: str) -> dict[str, Any]:

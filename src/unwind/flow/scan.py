@@ -6,7 +6,7 @@ Whoever scans has the goods in their hands: a stop scan is the warehouse's word 
 three statements and no lock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,6 +55,19 @@ class Scan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScanOutcome:
+    """What a scan came to. Ids are empty, the merchant None, where the code belongs to nobody or to several."""
+
+    verdict: Verdict
+    effect: Effect
+    merchant_id: str | None
+    order_id: str
+    shipment_id: str
+    shown: Mapping[str, Any]
+    """What its kind shows besides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """When the scan counts from, and when it reached us."""
 
@@ -66,8 +79,19 @@ class Moment:
         return self.now - self.at > LIVE
 
 
+Work = Callable[[Connection, Services, Principal, Scan, Moment], Awaitable[ScanOutcome]]
+
+
 async def scan(services: Services, principal: Principal, given: Scan) -> dict[str, Any]:
-    """The answer to show. Raises `not_found` for somebody else's code, `idempotency_mismatch`, `scan_too_old`, `scan_from_the_future`."""
+    """The answer to show. Raises `not_found` for somebody else's code, and what `answer_once` raises."""
+    return await answer_once(services, principal, given, _answer)
+
+
+async def answer_once(services: Services, principal: Principal, given: Scan, work: Work) -> dict[str, Any]:
+    """Does the work of a scan and keeps its answer, or gives the one that its event has had.
+
+    Raises `idempotency_mismatch`, `scan_too_old`, `scan_from_the_future`.
+    """
     authorise(principal, Scope.WAREHOUSE_WORK)
     fingerprint = services.vault.blind("scan", f"{given.kind}\n{given.code}")
     for _ in range(TWINS_MAX):
@@ -77,9 +101,33 @@ async def scan(services: Services, principal: Principal, given: Scan) -> dict[st
                 require(bytes(known["fingerprint"]) == fingerprint, "idempotency_mismatch")
                 return {**known["answer"], "is_replay": True}
             moment = Moment(at=place_in_time(given.scanned_at, known["now"]), now=known["now"])
-            answer, row = await _answer(conn, services, principal, given, moment)
-            row |= {"fingerprint": fingerprint, "answer": answer}
-            if await warehouse.add_scan(conn, row):
+            outcome = await work(conn, services, principal, given, moment)
+            zh, en = TEXTS[outcome.verdict]
+            answer = {
+                "event_id": given.event_id,
+                "kind": given.kind,
+                "verdict": outcome.verdict,
+                "text": {"zh": zh, "en": en},
+                "effect": outcome.effect,
+                **outcome.shown,
+                "scanned_at": moment.at,
+                "as_of": moment.now,
+            }
+            kept = {
+                "principal_id": principal.principal_id,
+                "event_id": given.event_id,
+                "fingerprint": fingerprint,
+                "merchant_id": outcome.merchant_id,
+                "order_id": outcome.order_id,
+                "shipment_id": outcome.shipment_id,
+                "kind": given.kind.value,
+                "verdict": outcome.verdict.value,
+                "effect": outcome.effect.value,
+                "scanned_at": moment.at,
+                "received_at": moment.now,
+                "answer": answer,
+            }
+            if await warehouse.add_scan(conn, kept):
                 return {**answer, "is_replay": False}
             raise Rollback
     raise Refusal("unavailable")
@@ -98,40 +146,21 @@ async def own_orders(conn: Connection, principal: Principal, code: str) -> list[
 
 async def _answer(
     conn: Connection, services: Services, principal: Principal, given: Scan, moment: Moment
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(what is shown, what is kept)."""
+) -> ScanOutcome:
     orders = await own_orders(conn, principal, given.code)
     judged = [judge(order, moment.at) for order in orders]
     effects: list[Effect] = []
     if given.kind is ScanKind.DISPATCH or any(one.holds or one.labels for one in judged):
         orders, judged, effects = await _carry_out(conn, services, principal, given, moment, orders)
-    verdict = worst([one.verdict for one in judged]) if judged else Verdict.UNKNOWN
-    effect = next((one for one in effects if one is not Effect.NONE), Effect.NONE)
-    zh, en = TEXTS[verdict]
-    answer = {
-        "event_id": given.event_id,
-        "kind": given.kind,
-        "verdict": verdict,
-        "text": {"zh": zh, "en": en},
-        "effect": effect,
-        "orders": [_shown(order, one) for order, one in zip(orders, judged, strict=True)],
-        "scanned_at": moment.at,
-        "as_of": moment.now,
-    }
     one_of = orders[0] if len(orders) == 1 else None
-    row = {
-        "principal_id": principal.principal_id,
-        "event_id": given.event_id,
-        "merchant_id": orders[0].merchant_id if orders else principal.merchant_id,
-        "order_id": orders[0].order_id if orders else "",
-        "shipment_id": next((s for s in sorted(one_of.scanned) if s), "") if one_of else "",
-        "kind": given.kind.value,
-        "verdict": verdict.value,
-        "effect": effect.value,
-        "scanned_at": moment.at,
-        "received_at": moment.now,
-    }
-    return answer, row
+    return ScanOutcome(
+        verdict=worst([one.verdict for one in judged]) if judged else Verdict.UNKNOWN,
+        effect=next((one for one in effects if one is not Effect.NONE), Effect.NONE),
+        merchant_id=orders[0].merchant_id if orders else principal.merchant_id,
+        order_id=orders[0].order_id if orders else "",
+        shipment_id=next((s for s in sorted(one_of.scanned) if s), "") if one_of else "",
+        shown={"orders": [_shown(order, one) for order, one in zip(orders, judged, strict=True)]},
+    )
 
 
 def _shown(order: ScannedOrder, judged: Judged) -> dict[str, Any]:
