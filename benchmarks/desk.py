@@ -17,13 +17,11 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -31,11 +29,10 @@ import psycopg
 from psycopg.rows import dict_row
 
 from benchmarks.hot_path import KEY, load, start_web, stop, wait_for
+from benchmarks.server import fresh_server
 from unwind.domain.access import SCOPES_OF, Role
 from unwind.storage import principals
 from unwind.storage.database import Database
-from unwind.storage.embedded import EmbeddedPostgres
-from unwind.storage.migrate import migrate
 
 FIRST_PORT = 18441
 AGENTS = 10
@@ -65,12 +62,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=500)
     given = parser.parse_args()
     with ExitStack() as stack:
-        home = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="unwind-bench-", ignore_cleanup_errors=True))
-        )
-        home.chmod(0o755)
-        server = stack.enter_context(EmbeddedPostgres(home))
-        migrate(server.owner_url)
+        server, home = stack.enter_context(fresh_server())
         asyncio.run(load(server.app_url, 0))
         asyncio.run(hire(server.app_url))
         ports = [FIRST_PORT, FIRST_PORT + 1]

@@ -27,12 +27,12 @@ import psycopg
 import uvloop
 
 from benchmarks import breakdown
+from benchmarks.server import fresh_server
 from unwind.domain.access import SCOPES_OF, Role
 from unwind.flow.order_book import is_paid
 from unwind.storage import merchants, orders, principals, stock
 from unwind.storage.database import Database
 from unwind.storage.embedded import EmbeddedPostgres
-from unwind.storage.migrate import migrate
 from unwind.tagging import Reason
 
 CLIENTS = 8
@@ -75,12 +75,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     with ExitStack() as stack:
-        home = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="unwind-bench-", ignore_cleanup_errors=True))
-        )
-        home.chmod(0o755)
-        server = stack.enter_context(EmbeddedPostgres(home))
-        migrate(server.owner_url)
+        server, home = stack.enter_context(fresh_server())
         warm_up = given.orders * given.rounds
         total = warm_up + WARM_UP + breakdown.ORDERS
         print(f"loading {total} unpaid orders over {SKUS} SKUs ...", flush=True)

@@ -12,23 +12,20 @@ import itertools
 import os
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import psycopg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from benchmarks.server import fresh_server
 from unwind.domain.access import SCOPES_OF, Role
 from unwind.flow.lookup import TURNS_MAX, By
 from unwind.flow.services import Services
 from unwind.policy.engine import load_default
 from unwind.storage import principals
 from unwind.storage.database import Database
-from unwind.storage.embedded import EmbeddedPostgres
-from unwind.storage.migrate import migrate
 from unwind.storage.privacy import NONCE_BYTES, Vault, tail_kind
 from unwind.web.app import build_app
 
@@ -102,16 +99,12 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=250_000)
     parser.add_argument("--times", type=int, default=500, help="look-ups of each kind")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="unwind-bench-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder)
-        home.chmod(0o755)
-        with EmbeddedPostgres(home) as server:
-            migrate(server.owner_url)
-            vault = Vault(os.urandom(32))
-            started = time.perf_counter()
-            fill(server.owner_url, vault, orders=given.orders)
-            print(f"{given.orders} orders filled in {time.perf_counter() - started:.0f} s", flush=True)
-            asyncio.run(measure(server.app_url, vault, orders=given.orders, times=given.times))
+    with fresh_server() as (server, _):
+        vault = Vault(os.urandom(32))
+        started = time.perf_counter()
+        fill(server.owner_url, vault, orders=given.orders)
+        print(f"{given.orders} orders filled in {time.perf_counter() - started:.0f} s", flush=True)
+        asyncio.run(measure(server.app_url, vault, orders=given.orders, times=given.times))
 
 
 async def measure(url: str, vault: Vault, *, orders: int, times: int) -> None:

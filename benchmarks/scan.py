@@ -13,22 +13,19 @@ import itertools
 import os
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import httpx
 import psycopg
 
 from benchmarks.lookup import FILL
+from benchmarks.server import fresh_server
 from unwind.domain.access import SCOPES_OF, Role
 from unwind.flow.services import Services
 from unwind.policy.engine import load_default
 from unwind.storage import principals
 from unwind.storage.database import Database
-from unwind.storage.embedded import EmbeddedPostgres
-from unwind.storage.migrate import migrate
 from unwind.storage.privacy import Vault
 from unwind.web.app import build_app
 
@@ -62,15 +59,11 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=120_000)
     parser.add_argument("--times", type=int, default=1000, help="scans of each kind")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="unwind-bench-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder)
-        home.chmod(0o755)
-        with EmbeddedPostgres(home) as server:
-            migrate(server.owner_url)
-            started = time.perf_counter()
-            fill(server.owner_url, orders=given.orders)
-            print(f"{given.orders} orders filled in {time.perf_counter() - started:.0f} s", flush=True)
-            asyncio.run(measure(server.app_url, orders=given.orders, times=given.times))
+    with fresh_server() as (server, _):
+        started = time.perf_counter()
+        fill(server.owner_url, orders=given.orders)
+        print(f"{given.orders} orders filled in {time.perf_counter() - started:.0f} s", flush=True)
+        asyncio.run(measure(server.app_url, orders=given.orders, times=given.times))
 
 
 async def measure(url: str, *, orders: int, times: int) -> None:
