@@ -16,9 +16,9 @@ SECTIONS = ["Claim", "Enforced", "Shown by", "Not proven"]
 TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 SOURCE = re.compile(r"`(src/unwind/[\w/.]+)`(?:, `(\w+)`)?")
 OUTSIDE_THE_TABLES = {"I9"}
-PROMISED_BESIDES = {"consent"}
-"""A check of a promise of its own, `docs/promises/nothing-kept-without-a-yes.md`."""
 """Checked by `doctor.py` itself: histories and anchors."""
+PROMISED_BESIDES = {"consent", "parcels"}
+"""Checks that belong to no numbered invariant: a promise of its own, and the book of the parcels."""
 
 
 def name_of(path: Path) -> str:

@@ -129,7 +129,7 @@ DAMAGES: list[tuple[str, str, tuple[str, ...]]] = [
     (
         "I4",
         "units in a bucket without a move",
-        (("UPDATE order_lines SET shipped = 0, held = 1 WHERE order_id = '{review_order}'"),),
+        (("UPDATE order_lines SET shipped = 0, recalled = 1 WHERE order_id = '{review_order}'"),),
     ),
     (
         "I4",
@@ -245,6 +245,16 @@ DAMAGES: list[tuple[str, str, tuple[str, ...]]] = [
         "consent",
         "something kept on an order that no part explains",
         ("UPDATE orders SET kept_minor = 5 WHERE order_id = '{sealed_order}'",),
+    ),
+    (
+        "parcels",
+        "a parcel that left without its units",
+        (("UPDATE shipment_lines SET left_units = 0 WHERE order_id = '{review_order}'"),),
+    ),
+    (
+        "parcels",
+        "units on the road in no parcel",
+        (("UPDATE shipment_lines SET landed_units = quantity WHERE order_id = '{review_order}'"),),
     ),
     (
         "archive",
@@ -366,7 +376,7 @@ async def test_broken_money_halts_refunds_and_never_the_intake(world: World, inv
 
 @pytest.mark.parametrize("invariant", sorted(set(checks.CHECKS) - HALTING))
 def test_other_findings_do_not_stop_refunds(invariant: str) -> None:
-    assert invariant in {"I5", "I7", "I8", "I12", "I13", "I14", "archive", "consent"}
+    assert invariant in {"I5", "I7", "I8", "I12", "I13", "I14", "archive", "consent", "parcels"}
 
 
 async def test_a_refund_that_was_planned_before_the_halt_does_not_leave_after_it(world: World) -> None:

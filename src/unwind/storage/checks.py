@@ -126,6 +126,16 @@ CHECKS: dict[str, tuple[str, str]] = {
         WHERE r.currency <> p.currency
         """,
     ),
+    "parcels": (
+        "units on the road are those that parcels have on the road",
+        """
+        SELECT l.order_id || '/' || l.line_id AS subject, o.merchant_id
+        FROM order_lines l JOIN orders o USING (order_id)
+        WHERE l.shipped + l.recalled <> (
+            SELECT coalesce(sum(s.quantity - s.landed_units), 0) FROM shipment_lines s
+            WHERE (s.order_id, s.line_id) = (l.order_id, l.line_id) AND s.left_units > 0)
+        """,
+    ),
     "consent": (
         "nobody gets back less than they paid without having agreed to exactly that, and nothing kept is forgotten",
         """
