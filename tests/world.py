@@ -357,7 +357,7 @@ def order_body(order_id: str, *, now: datetime, **given: Any) -> dict[str, Any]:
     shipping = given.pop("shipping_minor", 0)
     discounts = given.pop("discounts", [])
     total = (
-        sum(ln["quantity"] * ln["unit_price_minor"] for ln in lines)
+        sum(ln["quantity"] * ln["unit_price_minor"] + ln.get("tax_minor", 0) for ln in lines)
         + shipping
         - sum(d["amount_minor"] for d in discounts)
     )

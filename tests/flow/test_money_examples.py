@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.world import World, line, payment, shipment
+from tests.world import World, line, order_body, payment, shipment
 
 PHONE = "13800001234"
 
@@ -219,6 +219,75 @@ async def test_stored_value_returns_as_principal_before_bonus(world: World) -> N
     assert await accounts(world) == {"balance:buyer-1": 10_000, "bonus:buyer-1": 2000}
     assert await booked(world, order_id) == {"balance": 10_000, "bonus": 2000}
     assert await outside(world, order_id) == {}
+
+
+async def test_points_spent_meanwhile_are_kept_at_their_published_value_with_consent(world: World) -> None:
+    """128.00 paid, 1,280 points earned (published: a hundred are worth 1.00), 500 of them spent. 780 are clawed back; the 500 that are
+    gone are worth 5.00: 128.00 - 5.00 = 123.00 return. Never a negative refund, and nothing without the buyer's yes.
+    """
+    await world.put_merchant("points", money_terms={"spent_points": "deduct", "hundred_points_minor": 100})
+    earned = {"benefit_id": "E1", "kind": "points", "account": "points:b1", "amount": 1280, "is_earned": True}
+    order_id = await world.order(merchant_id="points", lines=[line(price=12_800)], benefits=[earned])
+    left = [{"account": "points:b1", "kind": "points", "balance": 780}]
+    await world.ok("PUT", "/api/v1/benefit-accounts", role="admin", json=left)
+    seen = await world.ok("GET", f"/api/v1/orders/{order_id}/cancellability")
+    [part] = seen["parts"]
+    assert (part["paid_minor"], part["deducted_minor"], part["refund"]["amount_minor"]) == (12_800, 500, 12_300)
+    assert part["deductions"] == [{"reason": "points", "amount_minor": 500}]
+    await cancelled(world, order_id, consent=seen["consent"]["digest"])
+    assert await outside(world, order_id) == {"wxpay": [12_300]}
+    assert await booked(world, order_id) == {"wechat": 12_300}
+    assert await accounts(world) == {"points:b1": 0}
+    text = await last_text(world)
+    assert all(amount in text for amount in ("123.00", "128.00", "5.00"))
+
+
+async def test_customs_tax_returns_under_its_own_terms(world: World) -> None:
+    """Two lines across the border: 200.00 + 18.20 tax and 100.00 + 9.10 tax, 327.30 paid.
+
+    Declared: the declaration is withdrawn first, then the second line returns whole: 100.00 + 9.10 = 109.10. Released meanwhile: the
+    first line returns without its tax, with consent: 218.20 - 18.20 = 200.00. 309.10 in all, 18.20 stay with the customs.
+    """
+    order_id = await world.order(
+        order_id="M10",
+        lines=[line(price=20_000, tax_minor=1820), line("L2", price=10_000, tax_minor=910)],
+        payments=[payment("M10", 32_730)],
+        terms={"customs": "declared"},
+    )
+    asked = await world.cancel(order_id, channel="hotline", lines={"L2": 1})
+    await world.run()
+    assert await outside(world, order_id) == {}, "not before the declaration is withdrawn"
+    [task] = (await world.ok("GET", "/api/v1/desk/tasks", role="lead"))["tasks"]
+    assert (task["kind"], task["audience"]) == ("withdraw_declaration", "merchant")
+    done = {"outcome": "done", "reference": "CUS-1"}
+    await world.ok("POST", f"/api/v1/desk/tasks/{task['task_id']}/result", role="lead", json=done)
+    await world.run(until="archived", case_id=asked["case_id"])
+    assert await outside(world, order_id) == {"wxpay": [10_910]}
+    assert "109.10" in await last_text(world)
+    body = order_body(
+        order_id,
+        now=await world.now(),
+        lines=[line(price=20_000, tax_minor=1820), line("L2", price=10_000, tax_minor=910)],
+        payments=[payment("M10", 32_730)],
+        terms={"customs": "released"},
+    )
+    await world.ok("PUT", f"/api/v1/orders/{order_id}", json={**body, "revision": 2})
+    asked = await world.cancel(order_id, channel="hotline")
+    assert (asked["outcome"], asked["rule"]) == ("in_review", "customs_released")
+    case_id = asked["case_id"]
+    [part] = (await world.dossier(case_id))["parts"]
+    assert part["published"]["costs"] == [{"fee": "tax", "amount_minor": 1820, "bearer": "buyer"}]
+    plan = {"choice": "approve", "costs": part["published"]["costs"]}
+    await world.identify(order_id)
+    consent = {"how": "recorded_call", "reference": "call-7", **plan}
+    await world.ok("POST", f"/api/v1/desk/cases/{case_id}/consents", role="agent", json=consent)
+    assert (await world.decide(case_id, **plan)).status_code == 202
+    assert (await world.agree_as_second(case_id)).is_success
+    await world.run(until="archived", case_id=case_id)
+    assert await outside(world, order_id) == {"wxpay": [10_910, 20_000]}
+    assert await booked(world, order_id) == {"wechat": 30_910}
+    text = await last_text(world)
+    assert all(amount in text for amount in ("200.00", "218.20", "18.20"))
 
 
 async def test_one_part_of_a_bundle_is_priced_by_what_it_cost_in_it(world: World) -> None:

@@ -15,6 +15,7 @@ from unwind.domain.guards import guard
 from unwind.domain.order import PaymentState, Presale, VirtualState
 from unwind.domain.plan import partition
 from unwind.domain.stage import COMING_BACK, IN_THE_HOUSE, ON_THE_WAY, Stage
+from unwind.domain.terms import AfterBalance, Customs
 from unwind.policy.engine import DEFAULT_POLICY, Decision, Policy, PolicyInvalid, load_default, rules_of, validate
 from unwind.policy.facts import FACT_NAMES, Facts, Words, gather_facts
 
@@ -36,6 +37,10 @@ PLAIN = Facts(
     production_started="no",
     virtual=VirtualState.NOT_VIRTUAL,
     presale=Presale.NONE,
+    balance="none",
+    deposit_after_balance=AfterBalance.REVIEW,
+    customs=Customs.NONE,
+    by_merchant=False,
     breaks_bundle=False,
     risk="normal",
     channel="app",
@@ -79,6 +84,7 @@ def review(*given: Facts, **more: Any) -> Example:
     return Example(Verdict.REVIEW, given, **more)
 
 
+DUE: dict[str, Any] = {"presale": Presale.DEPOSIT, "balance": "due"}
 ROAD, NONE, PACKED, LABEL = Stage.IN_TRANSIT, Stage.NONE, Stage.PACKED, Stage.LABEL_PRINTED
 EXAMPLES: dict[str, Example] = {
     "unpaid": auto(facts(NONE, payment_state=UNPAID), facts(NONE, payment_state=PaymentState.AUTHORISED)),
@@ -102,7 +108,16 @@ EXAMPLES: dict[str, Example] = {
     "virtual_in_flight": review(facts(virtual=VirtualState.IN_FLIGHT)),
     "virtual_used": review(*(facts(virtual=v) for v in (VirtualState.REVEALED, VirtualState.REDEEMED))),
     "virtual_sent": review(facts(virtual=VirtualState.SENT)),
-    "presale_deposit": review(facts(presale=Presale.DEPOSIT), facts(presale=Presale.DEPOSIT, payment_state=PARTLY)),
+    "deposit_doubled": review(
+        facts(NONE, by_merchant=True, payment_state=PARTLY, **DUE), facts(by_merchant=True, payment_state=PARTLY, **DUE)
+    ),
+    "deposit_kept": auto(facts(NONE, payment_state=PARTLY, **DUE)),
+    "presale_deposit": review(
+        facts(presale=Presale.DEPOSIT, balance="paid"),
+        facts(presale=Presale.DEPOSIT, payment_state=PARTLY),
+        facts(payment_state=PARTLY, **DUE),
+        facts(ROAD, presale=Presale.DEPOSIT, balance="paid", deposit_after_balance=AfterBalance.RETURN),
+    ),
     "made_to_order_started": review(
         facts(made_to_order=True, production_started="yes"),
         facts(made_to_order=True, production_started=None),
@@ -116,6 +131,9 @@ EXAMPLES: dict[str, Example] = {
     "parcel_lost": review(facts(Stage.LOST)),
     "shipped_address_error": review(facts(ROAD, reason="ADDRESS_ERROR"), facts(ROAD, reason="CONTACT_ERROR")),
     "shipped": review(*(facts(stage) for stage in ON_THE_WAY), facts(ROAD, payment_state=PROMISED)),
+    "customs_unknown": review(facts(customs=None)),
+    "customs_mismatch": review(facts(customs=Customs.MISMATCH)),
+    "customs_released": review(facts(customs=Customs.RELEASED), facts(NONE, customs=Customs.RELEASED)),
     "over_limit": review(facts(amount_minor=500_001)),
     "unpaid_in_house": auto(*(facts(stage, payment_state=UNPAID) for stage in IN_THE_HOUSE - {NONE})),
     "promised_in_house": auto(*(facts(stage, payment_state=PROMISED) for stage in IN_THE_HOUSE)),
@@ -124,7 +142,14 @@ EXAMPLES: dict[str, Example] = {
     "label_printed": auto(*(facts(LABEL, **dispatch(w)) for w in ("inside", "outside", "missed", "unknown"))),
     "dispatch_missed": auto(facts(**dispatch("missed"))),
     "dispatch_missed_packed": review(facts(PACKED, **dispatch("missed"))),
-    "inside_window": auto(facts(), facts(PACKED), facts(amount_minor=500_000)),
+    "inside_window": auto(
+        facts(),
+        facts(PACKED),
+        facts(amount_minor=500_000),
+        facts(customs=Customs.DECLARED),
+        facts(presale=Presale.DEPOSIT, balance="paid", deposit_after_balance=AfterBalance.RETURN),
+        facts(presale=Presale.PREPAYMENT),
+    ),
     "outside_window": review(facts(**dispatch("outside")), facts(NONE, **dispatch("outside"))),
     "by_stage": auto(facts(**dispatch("unknown")), facts(risk=None, **dispatch("unknown"))),
     "by_stage_packed": review(facts(PACKED, **dispatch("unknown"))),

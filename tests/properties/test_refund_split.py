@@ -12,21 +12,28 @@ from hypothesis import strategies as st
 
 from tests.domain.building import a_discount, a_line, a_payment, a_shipment, an_order
 from unwind.domain.money import allocate
-from unwind.domain.order import LineId, Order
-from unwind.domain.plan import book, closing_part, free_units, partition, reprice
+from unwind.domain.order import Benefit, LineId, Order
+from unwind.domain.plan import book, closing_part, earned_with, free_units, partition, reprice
 from unwind.domain.refund_split import Amounts, split_refund, worth_of
 from unwind.domain.stage import Stage
 from unwind.domain.stock import Bucket
+from unwind.domain.terms import NOTHING_SPECIAL, OnPartial
 
 Taking = tuple[Mapping[LineId, int], Amounts]
 STEPS_MAX = 10
 
 
 @st.composite
-def orders(draw: st.DrawFn) -> Order:
-    """1-4 lines, shipping, up to three discounts (allocated by the shop or not), paid in three shares of any size."""
+def orders(draw: st.DrawFn, *, is_repriced: bool = False) -> Order:
+    """1-4 lines with taxes, shipping, up to three discounts (allocated by the shop or not), paid in three shares of any size; points earned.
+
+    `is_repriced`: what is left may miss the thresholds of discounts and of free postage.
+    """
     lines = tuple(
-        a_line(f"L{n}", quantity=draw(st.integers(1, 7)), price=draw(st.integers(0, 99_999)))
+        replace(
+            a_line(f"L{n}", quantity=draw(st.integers(1, 7)), price=draw(st.integers(0, 99_999))),
+            tax_minor=draw(st.sampled_from([0, 0, 1, 777])),
+        )
         for n in range(1, draw(st.integers(1, 4)) + 1)
     )
     gross = {line.line_id: line.quantity * line.unit_price_minor for line in lines}
@@ -45,13 +52,26 @@ def orders(draw: st.DrawFn) -> Order:
             discounts.append(a_discount(amount, discount_id=f"D{n}"))
         left = {line_id: rest - by_line[line_id] for line_id, rest in left.items()}
     shipping = draw(st.integers(0, 3_000))
-    payable = sum(left.values()) + shipping
+    payable = sum(left.values()) + shipping + sum(line.tax_minor for line in lines)
+    terms = NOTHING_SPECIAL
+    if is_repriced:
+        at = st.integers(0, sum(gross.values()))
+        discounts = [replace(d, threshold_minor=draw(at), on_partial=OnPartial.REPRICE) for d in discounts]
+        terms = replace(terms, free_postage_from_minor=draw(at), postage_minor=draw(st.integers(0, 2_000)))
     first, second = sorted((draw(st.integers(0, payable)), draw(st.integers(0, payable))))
     payments = tuple(
         a_payment(f"P{n}", share, captured_minor=share + draw(st.sampled_from([0, 0, 5_000])))
         for n, share in enumerate((first, second - first, payable - second), start=1)
     )
-    return an_order(lines=lines, discounts=tuple(discounts), shipping_minor=shipping, payments=payments)
+    order = an_order(lines=lines, discounts=tuple(discounts), shipping_minor=shipping, payments=payments)
+    of_line = draw(st.sampled_from([None, lines[0].line_id]))
+    return replace(order, terms=terms, benefits=(earned(draw(st.integers(1, 10_000)), of_line),))
+
+
+def earned(amount: int, line_id: LineId | None) -> Benefit:
+    return Benefit(
+        benefit_id="E1", kind="points", account="p", amount=amount, is_restored=False, line_id=line_id, is_earned=True
+    )
 
 
 def _spread(amount: int, gross: Mapping[LineId, int]) -> dict[LineId, int]:
@@ -116,6 +136,41 @@ def test_any_sequence_of_partial_takings_returns_exactly_what_was_captured(data:
         assert_within_shares(order)
     assert [p.booked_minor for p in order.payments] == [p.share_minor for p in order.payments]
     assert sum(amounts.returned_minor for _, amounts in live) == order.payable_minor
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_thresholds_that_are_missed_are_given_back_with_the_rest(data: st.DataObject) -> None:
+    """Whatever is priced anew in between: nothing negative, nothing above what was paid, and in the end exactly all of it."""
+    order = data.draw(orders(is_repriced=True))
+    live: list[Taking] = []
+    while everything(order):
+        if live and data.draw(st.integers(0, 3)) == 0:
+            order = give_up(order, live.pop())
+            continue
+        wish = data.draw(wishes(order))
+        order, amounts = take(order, wish)
+        live.append((wish, amounts))
+        assert amounts.lost_minor <= amounts.deducted_minor
+        assert sum(one.amount_minor for one in amounts.deductions) == amounts.deducted_minor
+        assert_within_shares(order)
+    assert [p.booked_minor for p in order.payments] == [p.share_minor for p in order.payments]
+    assert sum(amounts.returned_minor for _, amounts in live) == order.payable_minor
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_what_was_earned_goes_back_with_the_units_in_whatever_order(data: st.DataObject) -> None:
+    order = data.draw(orders())
+    [benefit] = order.benefits
+    clawed = 0
+    while everything(order):
+        wish = data.draw(wishes(order))
+        found = earned_with(order, wish).get("E1", 0)
+        assert found >= 0
+        clawed += found
+        order = book(order, wish, split_refund(order, wish))
+    assert clawed == benefit.amount
 
 
 @settings(max_examples=200, deadline=None)

@@ -7,7 +7,12 @@ from typing import Any
 
 from unwind.desk.asked import shown_question
 from unwind.domain.buyer_record import effects_of
-from unwind.domain.case import Case
+from unwind.domain.case import Case, Part, PartState
+from unwind.domain.legs import LegState
+from unwind.domain.merchant_cancel import is_merchants_fault
+from unwind.domain.order import Order
+from unwind.domain.plan import partition
+from unwind.domain.published import NOTHING_PUBLISHED, published_terms
 from unwind.domain.tracking import judge
 from unwind.storage import (
     attachments,
@@ -49,7 +54,7 @@ async def read_dossier(conn: Connection, vault: Vault, case_id: str) -> dict[str
         },
         "words": await privacy.open_private(conn, vault, case.order_id, "words", case_id=case_id) or "",
         "order": _order(order_row) if order_row else {},
-        "parts": _parts(row, case),
+        "parts": _parts(row, case, order_row.order if order_row else None),
         "refunds": await money.refunds_of_case(conn, case_id),
         "parcels": [_parcel(parcel, row["now"]) for parcel in await shipments.parcels_of(conn, case.order_id)],
         "questions": [
@@ -149,7 +154,18 @@ def _order(row: orders.OrderRow) -> dict[str, Any]:
     }
 
 
-def _parts(row: Mapping[str, Any], case: Case) -> list[dict[str, Any]]:
+def _published(order: Order | None, case: Case, part: Part) -> dict[str, Any] | None:
+    """What the published terms say of a part that waits and has no plan yet: to be kept with the buyer's consent, or owed to them. None where that is nothing."""
+    is_planned = any(leg.state is not LegState.RELEASED for leg in part.legs)
+    if order is None or part.state is not PartState.REVIEW or is_planned or not part.quantities:
+        return None
+    by_merchant = is_merchants_fault(case.channel, case.reason)
+    plans = partition(order, part.quantities, parcel_first=part.shipment_id, by_merchant=by_merchant)
+    terms = published_terms(order, plans[0]) if len(plans) == 1 else NOTHING_PUBLISHED
+    return asdict(terms) if terms != NOTHING_PUBLISHED else None
+
+
+def _parts(row: Mapping[str, Any], case: Case, order: Order | None) -> list[dict[str, Any]]:
     stored = {part["part_no"]: part for part in row["parts"] or ()}
     return [
         {
@@ -159,8 +175,10 @@ def _parts(row: Mapping[str, Any], case: Case) -> list[dict[str, Any]]:
             "stage": stored[part.part_no]["stage"],
             "rule": part.rule,
             "way": part.way.value,
-            "paid_minor": part.returned_minor + part.kept_minor,
+            "paid_minor": part.returned_minor + part.kept_minor + part.lost_minor,
             "kept_minor": part.kept_minor,
+            "lost_minor": part.lost_minor,
+            "published": _published(order, case, part),
             "returned_minor": part.returned_minor,
             "refund_on": part.refund_on.value,
             "lines": dict(part.quantities),

@@ -114,6 +114,8 @@ class Part:
     policy_rule: str = ""
     """By which the policy screened it; `rule` is why it waits now. Empty for parts that no policy has seen."""
     returned_minor: int = 0
+    lost_minor: int = 0
+    """Not returned while what is left misses a published threshold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

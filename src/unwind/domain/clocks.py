@@ -86,18 +86,27 @@ class Clocks:
     """By which the times were worked out."""
     asked_until: datetime | None
     """The buyer is being asked, and this long."""
+    respond_latest: datetime | None = None
+    """A platform decides by itself then: the respond clock is never later."""
 
 
 def respond_clock(
-    *, opened_at: datetime, is_urgent: bool, calendar: Calendar = ALWAYS, targets: Targets | None = None
+    *,
+    opened_at: datetime,
+    is_urgent: bool,
+    calendar: Calendar = ALWAYS,
+    targets: Targets | None = None,
+    latest: datetime | None = None,
 ) -> RespondClock:
-    """Warn at 10 and due at 15 working minutes; 3 minutes for perishables, riders and stolen accounts, warned at 2."""
+    """Warn at 10 and due at 15 working minutes; 3 minutes for perishables, riders and stolen accounts, warned at 2. Nothing of it is later
+    than `latest`, nor earlier than `opened_at`."""
     minutes = targets or Targets()
     warn, due = (minutes.urgent_warn, minutes.urgent_due) if is_urgent else (minutes.respond_warn, minutes.respond_due)
     warn_s, due_s = warn * 60, due * 60
 
     def after(seconds: int) -> datetime:
-        return add_working_time(calendar, opened_at, timedelta(seconds=seconds))
+        moment = add_working_time(calendar, opened_at, timedelta(seconds=seconds))
+        return moment if latest is None else min(moment, max(latest, opened_at))
 
     return RespondClock(
         half_at=after(min(warn_s, due_s * HALF_PERCENT // 100)),

@@ -53,6 +53,10 @@ class Fee(StrEnum):
     GOODS_LOSS = "goods_loss"
     GIFT = "gift"
     DEPOSIT = "deposit"
+    TAX = "tax"
+    """Customs duties and taxes of goods that customs have released."""
+    POINTS = "points"
+    """Earned with the order and spent, at their published value."""
     COMPENSATION = "compensation"
     OTHER = "other"
 
@@ -102,6 +106,8 @@ class PlannedPart:
     returned_minor: int
     legs: tuple[tuple[str, str, int], ...]
     """(kind, target, amount in minor units), in the order in which they run."""
+    lost_minor: int = 0
+    """Not returned while what is left misses a published threshold."""
 
 
 def plan_digest(ruling: Ruling, parts: Sequence[PlannedPart]) -> str:
@@ -121,6 +127,7 @@ def plan_digest(ruling: Ruling, parts: Sequence[PlannedPart]) -> str:
                 p.kept_minor,
                 p.returned_minor,
                 [list(leg) for leg in p.legs],
+                *([p.lost_minor] if p.lost_minor else []),
             ]
             for p in parts
         ],

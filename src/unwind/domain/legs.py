@@ -19,6 +19,8 @@ class LegKind(StrEnum):
     RESTORE_BENEFIT = "restore_benefit"
     CLAW_BACK_BENEFIT = "claw_back_benefit"
     REVOKE_ENTITLEMENT = "revoke_entitlement"
+    WITHDRAW_DECLARATION = "withdraw_declaration"
+    """Goods declared to customs: taken off the list before anything else."""
     REVERSE_INVOICE = "reverse_invoice"
     CANCEL_ORDER = "cancel_order"
 
@@ -70,6 +72,9 @@ SPECS: dict[LegKind, LegSpec] = {
     LegKind.REDIRECT_PARCEL: LegSpec(rank=12, doubt=Doubt.QUERY_FIRST, is_reversible=False, acceptance_is_enough=False),
     LegKind.RECALL_PARCEL: LegSpec(rank=12, doubt=Doubt.QUERY_FIRST, is_reversible=False, acceptance_is_enough=False),
     LegKind.RECEIVE_RETURN: LegSpec(rank=35, doubt=Doubt.QUERY_FIRST, is_reversible=False, acceptance_is_enough=False),
+    LegKind.WITHDRAW_DECLARATION: LegSpec(
+        rank=14, doubt=Doubt.QUERY_FIRST, is_reversible=False, acceptance_is_enough=False
+    ),
     LegKind.REVOKE_ENTITLEMENT: LegSpec(
         rank=15, doubt=Doubt.QUERY_FIRST, is_reversible=False, acceptance_is_enough=False
     ),
@@ -85,9 +90,9 @@ SPECS: dict[LegKind, LegSpec] = {
         rank=50, doubt=Doubt.RESEND_SAME_NUMBER, is_reversible=False, acceptance_is_enough=False
     ),
     LegKind.CLAW_BACK_BENEFIT: LegSpec(
-        rank=51, doubt=Doubt.QUERY_FIRST, is_reversible=False, acceptance_is_enough=False
+        rank=78, doubt=Doubt.QUERY_FIRST, is_reversible=False, acceptance_is_enough=False
     ),
-    LegKind.REVERSE_INVOICE: LegSpec(rank=55, doubt=Doubt.QUERY_FIRST, is_reversible=False, acceptance_is_enough=True),
+    LegKind.REVERSE_INVOICE: LegSpec(rank=80, doubt=Doubt.QUERY_FIRST, is_reversible=False, acceptance_is_enough=False),
     LegKind.AMEND_ORDER: LegSpec(
         rank=60, doubt=Doubt.RESEND_SAME_NUMBER, is_reversible=False, acceptance_is_enough=False
     ),
@@ -98,7 +103,10 @@ SPECS: dict[LegKind, LegSpec] = {
         rank=70, doubt=Doubt.RESEND_SAME_NUMBER, is_reversible=False, acceptance_is_enough=True
     ),
 }
-"""Closing a payment stands behind everything: the buyer of an unpaid order already reads 已取消 while the gateway is asked.
+"""Closing a payment stands behind everything: the buyer of an unpaid order already reads 已取消 while the gateway is asked. What
+may take people days stands behind that, and holds up nothing: points earned, the red letter.
 `receive_return` moves in front of the refund where the policy pays on goods back (`plan.py`)."""
 
 RECEIVE_BEFORE_REFUND_RANK = 25
+HOLDS_UP_NOTHING = frozenset({LegKind.CLAW_BACK_BENEFIT, LegKind.REVERSE_INVOICE})
+"""Their parts are as good as done: nothing waits for them, and a named person may decide that they need not be done."""

@@ -5,6 +5,8 @@ from enum import StrEnum
 from unwind.domain.order import AttemptState, Order
 
 CHANNEL, FAULT = "merchant", "merchant"
+REASONS = frozenset({"OUT_OF_STOCK", "MERCHANT_ASKED"})
+"""True reasons of a cancellation that lie with the merchant, whoever asks."""
 RULE = "buyer_must_agree"
 """Of a case that goes on by itself as soon as the buyer has agreed."""
 
@@ -32,6 +34,11 @@ REASON_WORDS = {
     MerchantReason.SUSPECTED_RESALE: ("订单存在风险", "the order looks risky"),
     MerchantReason.FORCE_MAJEURE: ("不可抗力", "force majeure"),
 }
+
+
+def is_merchants_fault(channel: str, reason: str) -> bool:
+    """Never counted against the buyer: what the merchant asks for, lacks, or has somebody else ask for."""
+    return channel == CHANNEL or reason in REASONS
 
 
 def needs_agreement(channel: str, order: Order) -> bool:

@@ -79,6 +79,12 @@ def waits_at_counter(leg: Leg) -> bool:
     return leg.kind is LegKind.REFUND and leg.state is LegState.TASK and leg.code == CASH_AT_COUNTER
 
 
+def returns_tender(leg: Leg) -> bool:
+    """It gives back what was paid with: money, or balance, points, an entitlement."""
+    restores = leg.kind is LegKind.RESTORE_BENEFIT and not leg.target.startswith("benefit:")
+    return restores or leg.kind is LegKind.REFUND
+
+
 def is_performed(leg: Leg) -> bool:
     if waits_at_counter(leg):
         return True
@@ -136,14 +142,15 @@ def news_of(case: Case) -> frozenset[str]:
         if part.way in ASKED_OF_THE_BUYER and part.state is PartState.EXECUTING:
             facts.add(f"{ASKED_OF_THE_BUYER[part.way]}:{part.part_no}")
         awaited = GOODS_AND_MONEY | ({LegKind.RECEIVE_RETURN} if part.way in ASKED_OF_THE_BUYER else frozenset())
-        refunds = [leg for leg in part.legs if leg.kind is LegKind.REFUND and leg.state is not LegState.RELEASED]
-        if refunds and all(leg.state is LegState.SUCCEEDED for leg in refunds):
-            facts.add(f"refund_done:{part.part_no}")
+        tenders = [leg for leg in part.legs if returns_tender(leg) and leg.state is not LegState.RELEASED]
+        refunds = [leg for leg in tenders if leg.kind is LegKind.REFUND]
+        if tenders and all(leg.state is LegState.SUCCEEDED for leg in tenders):
+            facts.add(f"refund_done:{part.part_no}" if refunds else f"restored:{part.part_no}")
         elif all(is_performed(leg) for leg in part.legs if leg.kind in awaited):
             at_counter = [leg for leg in refunds if waits_at_counter(leg)]
             if at_counter:
                 facts.add(f"{CASH_AT_COUNTER}:{part.part_no}")
-            if len(at_counter) < len(refunds) or not refunds:
+            if len(at_counter) < len(refunds) or not tenders:
                 facts.add(f"refund_on_its_way:{part.part_no}" if refunds else f"cancelled:{part.part_no}")
     if case.state is State.WATCHING:
         facts.add(f"waiting:{case.watch.until:%Y%m%d%H%M}" if case.watch else "waiting")

@@ -8,6 +8,7 @@ from typing import NewType
 
 from unwind.domain.stage import IN_THE_HOUSE, Stage, effective_stage
 from unwind.domain.stock import Bucket
+from unwind.domain.terms import AS_USUAL, NOTHING_SPECIAL, MoneyTerms, OnPartial, OrderTerms, Payer, Purpose
 
 OrderId = NewType("OrderId", str)
 LineId = NewType("LineId", str)
@@ -111,6 +112,8 @@ class Line:
     buckets: Mapping[Bucket, int]
     is_provisional: bool = False
     """An unfinished part takes units of it back: it may still fall through."""
+    tax_minor: int = 0
+    """Customs duties and taxes of the whole line, paid on top of its price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +124,10 @@ class Discount:
     returns_as: ReturnsAs
     by_line: Mapping[LineId, int]
     """The shop's own allocation, frozen at order time. Empty: spread over all lines by value."""
+    threshold_minor: int = 0
+    """Given from this much of goods on (满减); 0: on no condition."""
+    on_partial: OnPartial | None = None
+    """As published with it; None: as the merchant's terms say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +150,8 @@ class Payment:
     """Returned from the whole payment without us: staff in the gateway's admin, adopted refunds, chargebacks."""
     adopted: tuple[int, ...] = ()
     """Refunds the gateway already holds that no case has asked for yet (after a restore); part of `elsewhere_minor`."""
+    purpose: Purpose = Purpose.FULL
+    payer: Payer = Payer.BUYER
 
     @property
     def is_cash_tender(self) -> bool:
@@ -168,7 +177,7 @@ class Shipment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benefit:
-    """What the order used up and may get back: a coupon, points, a purchase quota."""
+    """What the order used up and may get back: a coupon, points, a purchase quota, a place in a group; or what it earned, and gives back."""
 
     benefit_id: str
     kind: str
@@ -176,7 +185,11 @@ class Benefit:
     amount: int
     is_restored: bool
     line_id: LineId | None
-    """None: comes back only with the last line of the order."""
+    """None: comes back only with the last line of the order; what was earned, with every part of it."""
+    is_earned: bool = False
+    valid_until: datetime | None = None
+    balance: int | None = None
+    """What the account of something earned holds now; None: its account is not ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +214,7 @@ class Merchant:
     """Of automatic refunds (`domain/trust.py`); empty: none."""
     has_breaker: bool = False
     """Open, of the merchant or of one of its items."""
+    money: MoneyTerms = AS_USUAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +242,7 @@ class Order:
     """Kept from earlier refunds with the buyer's consent: no later one returns it."""
     store_id: str = ""
     """The store that picks the goods and holds them; empty: a warehouse."""
+    terms: OrderTerms = NOTHING_SPECIAL
 
     def line(self, line_id: LineId) -> Line:
         return next(line for line in self.lines if line.line_id == line_id)
@@ -249,7 +264,7 @@ class Order:
 
     @property
     def payable_minor(self) -> int:
-        goods = sum(line.unit_price_minor * line.quantity for line in self.lines)
+        goods = sum(line.unit_price_minor * line.quantity + line.tax_minor for line in self.lines)
         return goods + self.shipping_minor - sum(d.amount_minor for d in self.discounts)
 
     @property

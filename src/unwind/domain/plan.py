@@ -9,10 +9,21 @@ from dataclasses import dataclass, field, replace
 from unwind.domain.case import PartKind, RefundOn, Way
 from unwind.domain.errors import require
 from unwind.domain.legs import RECEIVE_BEFORE_REFUND_RANK, SPECS, LegKind
-from unwind.domain.order import Dependence, Line, LineId, Order, PaymentState, ReturnsAs, Shipment, VirtualState
-from unwind.domain.refund_split import Amounts, completes, split_refund
+from unwind.domain.order import (
+    Benefit,
+    Dependence,
+    Line,
+    LineId,
+    Order,
+    PaymentState,
+    ReturnsAs,
+    Shipment,
+    VirtualState,
+)
+from unwind.domain.refund_split import Amounts, completes, line_nets, split_refund
 from unwind.domain.stage import COMING_BACK, IN_THE_HOUSE, ON_THE_WAY, Stage
 from unwind.domain.stock import Bucket
+from unwind.domain.terms import Customs, GroupState, InvoiceState
 
 GOES_WITH_PARENT = frozenset(Dependence) - {Dependence.NONE, Dependence.BUNDLE}
 RESTOCK_RETURN_RANK = 66
@@ -31,6 +42,12 @@ class PartPlan:
     amounts: Amounts
     completes_order: bool
     """With this part nothing of the order is left; what comes back last comes back with it."""
+    keep_minor: int = 0
+    """Not returned, with consent; in `amounts`."""
+    by_merchant: bool = False
+    """At the merchant's fault: no threshold is lost."""
+    claw_back: Mapping[str, int] = field(default_factory=dict)
+    """Of what the order earned, by benefit: what goes with these units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +90,22 @@ def complete_wish(order: Order, wish: Mapping[LineId, int] | None) -> dict[LineI
     return {line_id: units for line_id, units in wanted.items() if units > 0}
 
 
-def partition(order: Order, wanted: Mapping[LineId, int], *, parcel_first: str = "") -> tuple[PartPlan, ...]:
+Cut = tuple[PartKind, Stage, Shipment | None, dict[LineId, int]]
+"""Where, how far, in which parcel, and which units."""
+
+
+def partition(
+    order: Order, wanted: Mapping[LineId, int], *, parcel_first: str = "", by_merchant: bool = False
+) -> tuple[PartPlan, ...]:
     """Cuts the wish into parts: units in the house first, then parcels, least advanced first.
 
     `parcel_first`: what was asked of a parcel before is taken from that one again, though others hold the same line.
+    `by_merchant`: at the merchant's fault.
 
     Amounts are computed one after the other, each on top of the one before, so that together they are exact.
     """
     rest = dict(wanted)
-    cuts: list[tuple[PartKind, Stage, Shipment | None, dict[LineId, int]]] = []
+    cuts: list[Cut] = []
     by_stage = sorted(order.shipments, key=lambda s: (list(Stage).index(s.stage), s.shipment_id))
     first = [shipment for shipment in by_stage if shipment.shipment_id == parcel_first]
     for shipment in (*first, None, *(one for one in by_stage if one not in first)):
@@ -97,7 +121,7 @@ def partition(order: Order, wanted: Mapping[LineId, int], *, parcel_first: str =
     if any(rest.values()):
         lost_track = {line_id: units for line_id, units in rest.items() if units > 0}
         cuts.append((PartKind.UNSHIPPED, Stage.UNKNOWN, None, lost_track))
-    return _price(order, cuts)
+    return _price(order, cuts, by_merchant=by_merchant)
 
 
 def _loose_units(order: Order, line_id: LineId) -> int:
@@ -115,15 +139,15 @@ def _subtract(rest: dict[LineId, int], taken: Mapping[LineId, int]) -> None:
 
 
 def _price(
-    order: Order, cuts: list[tuple[PartKind, Stage, Shipment | None, dict[LineId, int]]]
+    order: Order, cuts: Sequence[Cut], *, by_merchant: bool, kept: Sequence[int] | None = None
 ) -> tuple[PartPlan, ...]:
+    """`kept`: of each part, what is not returned."""
     parts: list[PartPlan] = []
     priced = order
-    for number, (kind, stage, shipment, quantities) in enumerate(cuts, start=1):
-        amounts = split_refund(priced, quantities, may_complete=len(cuts) == 1)
-        is_last = len(cuts) == 1 and completes(priced, quantities)
-        if number < len(cuts):
-            priced = book(priced, quantities, amounts)
+    for i, (kind, stage, shipment, quantities) in enumerate(cuts):
+        keep_minor = kept[i] if kept else 0
+        is_only = len(cuts) == 1
+        amounts = split_refund(priced, quantities, may_complete=is_only, keep_minor=keep_minor, by_merchant=by_merchant)
         parts.append(
             PartPlan(
                 kind=kind,
@@ -131,24 +155,56 @@ def _price(
                 shipment=shipment,
                 quantities=quantities,
                 amounts=amounts,
-                completes_order=is_last,
+                completes_order=is_only and completes(priced, quantities),
+                keep_minor=keep_minor,
+                by_merchant=by_merchant,
+                claw_back=earned_with(priced, quantities),
             )
         )
+        if i + 1 < len(cuts):
+            priced = book(priced, quantities, amounts, keep_minor=keep_minor)
     return tuple(parts)
 
 
 def reprice(order: Order, parts: Sequence[PartPlan]) -> tuple[PartPlan, ...]:
     """The same parts, priced as if only they were taken back, in this order: what is decided is what is paid."""
-    return _price(order, [(p.kind, p.stage, p.shipment, dict(p.quantities)) for p in parts])
+    cuts = [(p.kind, p.stage, p.shipment, dict(p.quantities)) for p in parts]
+    by_merchant = any(part.by_merchant for part in parts)
+    return _price(order, cuts, by_merchant=by_merchant, kept=[part.keep_minor for part in parts])
 
 
-def book(order: Order, quantities: Mapping[LineId, int], amounts: Amounts) -> Order:
+def earned_with(order: Order, quantities: Mapping[LineId, int]) -> dict[str, int]:
+    """What was earned with these units, on top of those taken before: whatever the order of parts, all of it in the end."""
+    before = {line.line_id: line.taken_units for line in order.lines}
+    after = {line_id: units + quantities.get(line_id, 0) for line_id, units in before.items()}
+    found = {
+        benefit.benefit_id: _earned_so_far(order, benefit, after) - _earned_so_far(order, benefit, before)
+        for benefit in order.benefits
+        if benefit.is_earned
+    }
+    return {benefit_id: amount for benefit_id, amount in found.items() if amount > 0}
+
+
+def _earned_so_far(order: Order, benefit: Benefit, taken: Mapping[LineId, int]) -> int:
+    """By the units of its line, or by what all units taken cost."""
+    if benefit.line_id is not None:
+        line = order.line(benefit.line_id)
+        return benefit.amount * taken[benefit.line_id] // line.quantity
+    if all(taken[line.line_id] == line.quantity for line in order.lines):
+        return benefit.amount
+    nets = line_nets(order)
+    worth = sum(nets[line.line_id] * taken[line.line_id] // line.quantity for line in order.lines)
+    return benefit.amount * worth // max(1, sum(nets.values()))
+
+
+def book(order: Order, quantities: Mapping[LineId, int], amounts: Amounts, *, keep_minor: int = 0) -> Order:
     """The order after these units and this money are spoken for."""
     booked = {share.payment_id: share.amount_minor for share in amounts.shares}
     return replace(
         order,
         lines=tuple(replace(ln, taken_units=ln.taken_units + quantities.get(ln.line_id, 0)) for ln in order.lines),
         payments=tuple(replace(p, booked_minor=p.booked_minor + booked.get(p.payment_id, 0)) for p in order.payments),
+        kept_minor=order.kept_minor + keep_minor,
     )
 
 
@@ -234,12 +290,15 @@ def _is_purely_virtual(order: Order, part: PartPlan) -> bool:
 
 
 def _entitlements(order: Order, part: PartPlan) -> list[LegDraft]:
-    sent = [order.line(line_id) for line_id in part.quantities]
-    return [
-        _leg(LegKind.REVOKE_ENTITLEMENT, ln.line_id)
-        for ln in sent
-        if ln.virtual in {VirtualState.SENT, VirtualState.REVEALED}
+    """What has been given away beside the goods is taken back first: codes, and the declaration to customs."""
+    legs = [
+        _leg(LegKind.REVOKE_ENTITLEMENT, line_id)
+        for line_id in part.quantities
+        if order.line(line_id).virtual in {VirtualState.SENT, VirtualState.REVEALED}
     ]
+    if order.terms.customs is Customs.DECLARED and part.quantities:
+        legs.append(_leg(LegKind.WITHDRAW_DECLARATION, order.order_id))
+    return legs
 
 
 def _money(order: Order, part: PartPlan) -> list[LegDraft]:
@@ -262,21 +321,41 @@ def _put_back(order: Order, part: PartPlan, *, is_return: bool) -> list[LegDraft
     legs += [
         _leg(LegKind.RESTORE_BENEFIT, f"benefit:{benefit.benefit_id}", benefit.amount, is_local=True)
         for benefit in order.benefits
-        if not benefit.is_restored and _comes_back(order, part, benefit.line_id)
+        if not benefit.is_restored and _comes_back(order, part, benefit)
+    ]
+    legs += [
+        _leg(LegKind.CLAW_BACK_BENEFIT, f"benefit:{benefit_id}", amount, is_local=order.merchant.is_local)
+        for benefit_id, amount in part.claw_back.items()
     ]
     kind = LegKind.CANCEL_ORDER if part.completes_order else LegKind.AMEND_ORDER
     legs.append(_leg(kind, order.order_id, is_local=order.merchant.is_local))
     if part.completes_order:
         legs += [_leg(LegKind.CLOSE_PAYMENT, attempt.payment_id) for attempt in order.open_attempts]
-    return legs
+    return [*legs, *_invoice(order, part)]
 
 
-def _comes_back(order: Order, part: PartPlan, line_id: LineId | None) -> bool:
-    """A coupon returns with the last line that used it; a quota with the units of its line."""
-    if line_id is None:
+def _invoice(order: Order, part: PartPlan) -> list[LegDraft]:
+    """Not issued: issuing stops with the order. Issued: a red letter over what returns, whole or in part."""
+    state = order.terms.invoice
+    is_issued = state in {InvoiceState.ISSUED, InvoiceState.BOOKED}
+    if (is_issued and part.amounts.returned_minor > 0) or (state is InvoiceState.REQUESTED and part.completes_order):
+        amount = part.amounts.returned_minor if is_issued else 0
+        return [_leg(LegKind.REVERSE_INVOICE, order.terms.invoice_no or order.order_id, amount)]
+    return []
+
+
+GROUP_PLACE = "group_place"
+"""Kind of the benefit that a place in a group purchase is."""
+
+
+def _comes_back(order: Order, part: PartPlan, benefit: Benefit) -> bool:
+    """A coupon returns with the last line that used it; a quota with the units of its line; a place in a group while others may still take it."""
+    if benefit.is_earned or (benefit.kind == GROUP_PLACE and order.terms.group is not GroupState.OPEN):
+        return False
+    if benefit.line_id is None:
         return part.completes_order
-    line = order.line(line_id)
-    return line.taken_units + part.quantities.get(line_id, 0) == line.quantity
+    line = order.line(benefit.line_id)
+    return line.taken_units + part.quantities.get(benefit.line_id, 0) == line.quantity
 
 
 def local_prefix(legs: Sequence[LegDraft]) -> int:
@@ -284,10 +363,12 @@ def local_prefix(legs: Sequence[LegDraft]) -> int:
 
     A share that returns to our own books is set aside first and booked by the loop, like any other refund.
     """
-    later = [leg.rank for leg in legs if not leg.is_local or _books_money(leg)]
+    later = [leg.rank for leg in legs if not leg.is_local or _is_for_the_loop(leg)]
     first_later = min(later, default=None)
     return sum(1 for leg in legs if leg.is_local and (first_later is None or leg.rank < first_later))
 
 
-def _books_money(leg: LegDraft) -> bool:
-    return leg.kind is LegKind.RESTORE_BENEFIT and not leg.target.startswith("benefit:")
+def _is_for_the_loop(leg: LegDraft) -> bool:
+    """It books money, or takes points from an account that others use at the same moment."""
+    books_money = leg.kind is LegKind.RESTORE_BENEFIT and not leg.target.startswith("benefit:")
+    return books_money or leg.kind is LegKind.CLAW_BACK_BENEFIT

@@ -49,6 +49,7 @@ def plan_document(parts: Sequence[PlannedPart]) -> list[dict[str, Any]]:
             "lines": dict(part.lines),
             "paid_minor": part.paid_minor,
             "kept_minor": part.kept_minor,
+            "lost_minor": part.lost_minor,
             "returned_minor": part.returned_minor,
             "legs": [{"kind": kind, "target": target, "amount_minor": amount} for kind, target, amount in part.legs],
         }

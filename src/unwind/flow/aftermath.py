@@ -7,8 +7,9 @@ from unwind.domain.access import SYSTEM
 from unwind.domain.case import Kind, PartKind, PartState, RefundOn, Verdict
 from unwind.domain.history import History
 from unwind.domain.legs import SPECS, LegKind, LegState
-from unwind.domain.order import AttemptState, Order, ReturnsAs
+from unwind.domain.order import AttemptState, Order, Payment, ReturnsAs
 from unwind.domain.refund_split import RefundShare
+from unwind.domain.terms import Purpose
 from unwind.domain.transitions import Event
 from unwind.flow.clocks import start_clocks
 from unwind.flow.receipt import new_case_id
@@ -63,13 +64,21 @@ async def open_incident(
 def _stray_money(order: Order) -> tuple[RefundShare, ...]:
     if not order.is_cancelled:
         return ()
-    return tuple(
-        RefundShare(payment_id=p.payment_id, amount_minor=min(p.share_minor, p.captured_minor) - p.booked_minor)
-        for p in order.payments
-        if p.state is AttemptState.CAPTURED
-        and p.returns_as is ReturnsAs.CASH
-        and min(p.share_minor, p.captured_minor) > p.booked_minor
-    )
+    kept, shares = order.kept_minor, []
+    for payment in sorted(order.payments, key=_is_new):
+        if payment.state is not AttemptState.CAPTURED or payment.returns_as is not ReturnsAs.CASH:
+            continue
+        stray = min(payment.share_minor, payment.captured_minor) - payment.booked_minor
+        held = min(kept, max(0, stray))
+        kept -= held
+        if stray > held:
+            shares.append(RefundShare(payment_id=payment.payment_id, amount_minor=stray - held))
+    return tuple(sorted(shares, key=lambda share: share.payment_id))
+
+
+def _is_new(payment: Payment) -> bool:
+    """Nothing of it was part of what was kept with consent, or as published."""
+    return payment.booked_minor == 0 and payment.purpose is not Purpose.DEPOSIT
 
 
 async def _open(

@@ -64,9 +64,9 @@ def for_receipt(
     is_cancelled_here = bool(receipt.document["orders"][0]["is_cancelled"])
     if word == "cancelling" and is_cancelled_here and not receipt.reservations:
         word = "cancelled"
-    methods = {p.payment_id: p.method for p in order.payments}
+    routes = {p.payment_id: (p.method, p.payer) for p in order.payments}
     refunds = [
-        (methods[share.payment_id], share.amount_minor)
+        (*routes[share.payment_id], share.amount_minor)
         for reservation in receipt.reservations
         for share in reservation.shares
     ]
@@ -115,7 +115,9 @@ def for_existing(
         "next": dict(zip(("zh", "en"), NEXT[word], strict=True)),
         "reason": case["reason"],
         "respond_due_at": case["respond_due_at"],
-        "refund": refund_estimate([(r["method"], r["amount_minor"]) for r in refunds], order.currency, arrival=arrival),
+        "refund": refund_estimate(
+            [(r["method"], r["payer"], r["amount_minor"]) for r in refunds], order.currency, arrival=arrival
+        ),
         "parts": [
             {
                 "part_no": part["part_no"],
@@ -132,17 +134,12 @@ def for_existing(
 
 
 def refund_estimate(
-    refunds: Iterable[tuple[str, int]], currency: str, *, arrival: tuple[str, str] | None = None
+    refunds: Iterable[tuple[str, str, int]], currency: str, *, arrival: tuple[str, str] | None = None
 ) -> dict[str, Any]:
-    """Per payment method, with the estimate of that method. `arrival`: what a promotion says instead."""
-    rows = [
-        {
-            "method": method,
-            "amount_minor": amount,
-            "estimate": dict(
-                zip(("zh", "en"), arrival or (estimate_for(method).zh, estimate_for(method).en), strict=True)
-            ),
-        }
-        for method, amount in refunds
-    ]
+    """Per payment: (method, payer, amount in minor units), with the estimate of that route. `arrival`: what a promotion says instead."""
+    rows = []
+    for method, payer, amount in refunds:
+        by = estimate_for(method, payer)
+        said = arrival or (by.zh, by.en)
+        rows.append({"method": method, "amount_minor": amount, "estimate": dict(zip(("zh", "en"), said, strict=True))})
     return {"amount_minor": sum(row["amount_minor"] for row in rows), "currency": currency, "payments": rows}

@@ -14,8 +14,7 @@ from unwind.domain.plan import free_units
 from unwind.flow.execute import lock_both
 from unwind.flow.identity import require_identity
 from unwind.flow.promotions import overlay_for
-from unwind.flow.receipt import Origin, new_case_id, write_down
-from unwind.flow.receive import store_receipt
+from unwind.flow.receipt import Origin, new_case_id, store_receipt, write_down
 from unwind.flow.screen import Screened, screen
 from unwind.flow.services import Services
 from unwind.flow.tag import read_words, tags_document

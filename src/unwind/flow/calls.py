@@ -10,6 +10,7 @@ from unwind.domain.order import Order, Payment, Shipment
 from unwind.domain.outcome import Outcome, OutcomeKind, TradeState
 from unwind.domain.refund_number import request_number
 from unwind.domain.stage import Stage
+from unwind.domain.terms import Settler
 from unwind.flow.services import Services
 from unwind.ports.carrier import Carrier, ParcelCall
 from unwind.ports.payment import PaymentGateway, RefundCall
@@ -26,6 +27,7 @@ TASK_AUDIENCE = {
     LegKind.REVERSE_SETTLEMENT: "finance",
     LegKind.COMPENSATE: "finance",
     LegKind.REVERSE_INVOICE: "finance",
+    LegKind.WITHDRAW_DECLARATION: "merchant",
     LegKind.CLOSE_PAYMENT: "finance",
     LegKind.RESTORE_BENEFIT: "merchant",
     LegKind.CLAW_BACK_BENEFIT: "merchant",
@@ -88,6 +90,11 @@ def is_of_store(call: Call) -> bool:
             return False
 
 
+def is_of_platform(call: Call) -> bool:
+    """The money of a marketplace's order is moved there: approved by a person, and proven by the platform's refund number."""
+    return call.leg.kind is LegKind.REFUND and call.order.terms.settled_by is Settler.PLATFORM
+
+
 def at_hand_of(call: Call) -> str:
     """Who can still stop a parcel that a telephone call reaches faster than a carrier's system: a rider, a pick-up point. Empty: nobody."""
     parcel = call.shipment
@@ -100,6 +107,8 @@ def at_hand_of(call: Call) -> str:
 
 def audience_of(call: Call) -> str:
     """Who carries the leg out where there is no connector."""
+    if is_of_platform(call):
+        return "platform"
     if is_of_store(call) or at_hand_of(call) == "hold_at_pickup_point":
         return "store"
     is_in_house = call.leg.kind is LegKind.REDIRECT_PARCEL and call.shipment is None
@@ -123,7 +132,7 @@ def connection_of(call: Call) -> str:
 
 def party_of(services: Services, call: Call) -> PaymentGateway | Warehouse | Carrier | Shop | None:
     """The connector of the leg; None where a person has to do it. A connection of one merchant serves no other."""
-    if is_of_store(call) or at_hand_of(call):
+    if is_of_platform(call) or is_of_store(call) or at_hand_of(call):
         return None
     connection = connection_of(call)
     link = services.links.get(connection)

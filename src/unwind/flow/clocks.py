@@ -11,7 +11,7 @@ from unwind.domain.promotion import NOTHING, Overlay
 from unwind.domain.strokes import next_stroke_at
 from unwind.domain.timetable import Timetable, queue_of
 from unwind.flow.services import Services
-from unwind.storage import cases, clocks
+from unwind.storage import cases, clocks, orders
 from unwind.storage.database import Connection
 
 
@@ -37,13 +37,15 @@ def start_clocks(
     resolve_rung: Rung = Rung.NONE,
     pauses: Sequence[Pause] = (),
     overlay: Overlay = NOTHING,
+    latest: datetime | None = None,
 ) -> WorkedOut:
-    """A round of review begins. `resolve_from`: of an earlier round; that clock has run on since. `overlay`: of promotions that hold."""
+    """A round of review begins. `resolve_from`: of an earlier round; that clock has run on since. `overlay`: of promotions that hold.
+    `latest`: when a platform decides by itself."""
     calendar = overlay.calendar or timetable.calendar_for(
         merchant_id=merchant_id, channel=channel, queue=queue_of(kind, is_urgent=is_urgent)
     )
     targets = overlay.targets or timetable.targets_for(merchant_id)
-    respond = respond_clock(opened_at=now, is_urgent=is_urgent, calendar=calendar, targets=targets)
+    respond = respond_clock(opened_at=now, is_urgent=is_urgent, calendar=calendar, targets=targets, latest=latest)
     resolve = resolve_clock(started_at=resolve_from or now, pauses=pauses, calendar=calendar, targets=targets)
     return WorkedOut(
         respond=respond,
@@ -55,6 +57,7 @@ def start_clocks(
             "respond_half_at": respond.half_at,
             "respond_again_at": respond.again_at,
             "respond_rung": Rung.NONE,
+            "respond_latest": latest,
             "resolve_from": resolve_from or now,
             "resolve_half_at": resolve.half_at,
             "resolve_again_at": resolve.again_at,
@@ -81,6 +84,7 @@ async def start_round(conn: Connection, services: Services, case: Case, now: dat
         resolve_rung=earlier.resolve_rung if earlier else Rung.NONE,
         pauses=await clocks.pauses_of(conn, case.case_id),
         overlay=services.hours.overlay_at(case.merchant_id, now),
+        latest=earlier.respond_latest if earlier else await orders.platform_deadline(conn, case.order_id),
     )
     await clocks.put_clocks(conn, worked.row)
     return worked.respond
@@ -106,6 +110,7 @@ async def work_out_again(conn: Connection, services: Services, case: Case, now: 
         resolve_from=known.resolve_from,
         pauses=await clocks.pauses_of(conn, case.case_id),
         overlay=services.hours.overlay_at(case.merchant_id, now),
+        latest=known.respond_latest,
     )
     respond, resolve = worked.respond, worked.resolve
     worked.row["respond_rung"] = _still_struck(

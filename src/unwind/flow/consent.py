@@ -34,7 +34,7 @@ async def ask_consent(
         require_hold(locked.case, principal, locked.now)
         async with conn.transaction(force_rollback=True):
             seen = await review.attempt(conn, locked, principal, ruling)
-        require(ruling.kept_minor > 0, "nothing_to_consent")
+        require(review.taken_from_buyer(ruling, seen.carried) > 0, "nothing_to_consent")
         question = await ask(
             conn,
             services,
@@ -58,7 +58,7 @@ def _subject(ruling: Ruling, seen: review.Rehearsal) -> dict[str, Any]:
     """The three amounts, what each deduction is for, and the whole plan."""
     return {
         "paid_minor": sum(part.paid_minor for part in seen.carried.parts),
-        "kept_minor": ruling.kept_minor,
+        "kept_minor": review.taken_from_buyer(ruling, seen.carried),
         "amount_minor": sum(part.returned_minor for part in seen.carried.parts),
         "costs": [[cost.fee, cost.amount_minor, cost.bearer] for cost in ruling.costs],
         "plan": plan_document(seen.carried.parts),

@@ -1,44 +1,77 @@
 """When money arrives, by the way it was paid; shown with every refund (PROTOCOLS 1.3, 2.3, 4; RULES: money)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from unwind.domain.terms import Payer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
+    name_zh: str
+    name_en: str
+    """Of the method, as buyers know it."""
     zh: str
     en: str
     days_max: int
     """Bank working days."""
 
 
+def _method(name_zh: str, name_en: str, zh: str, en: str, days_max: int = 0) -> Estimate:
+    return Estimate(name_zh=name_zh, name_en=name_en, zh=zh, en=en, days_max=days_max)
+
+
 BY_METHOD = {
-    "wechat": Estimate(
-        zh="零钱约5分钟内到账,银行卡1-3个工作日",
-        en="within minutes to balance, 1-3 working days to a bank card",
-        days_max=3,
+    "wechat": _method(
+        "微信支付",
+        "WeChat Pay",
+        "零钱约5分钟内到账,银行卡1-3个工作日",
+        "within minutes to balance, 1-3 working days to a bank card",
+        3,
     ),
-    "alipay": Estimate(
-        zh="余额即时到账,银行卡1-3个工作日", en="at once to balance, 1-3 working days to a bank card", days_max=3
+    "alipay": _method(
+        "支付宝",
+        "Alipay",
+        "余额即时到账,银行卡1-3个工作日",
+        "at once to balance, 1-3 working days to a bank card",
+        3,
     ),
-    "huabei": Estimate(zh="退回花呗额度,1-3个工作日", en="back to the credit limit in 1-3 working days", days_max=3),
-    "card": Estimate(zh="1-3个工作日退回原银行卡", en="1-3 working days to the original card", days_max=3),
-    "credit_card": Estimate(zh="1-3个工作日退回信用卡账单", en="1-3 working days to the credit card bill", days_max=3),
-    "stripe": Estimate(zh="5-10个工作日退回原卡", en="5-10 working days to the original card", days_max=10),
-    "cash": Estimate(zh="请到门店柜台领取现金", en="to be fetched in cash at the counter", days_max=0),
-    "balance": Estimate(zh="即时退回账户余额", en="at once to the account balance", days_max=0),
-    "bonus": Estimate(zh="即时退回账户赠金", en="at once to the account as bonus", days_max=0),
-    "instalments": Estimate(
-        zh="退回信用卡分期账单,已还部分恢复额度,1-3个工作日",
-        en="1-3 working days to the instalment bill; what was repaid returns to the credit limit",
-        days_max=3,
+    "huabei": _method("花呗", "Huabei", "退回花呗额度,1-3个工作日", "back to the credit limit in 1-3 working days", 3),
+    "card": _method("银行卡", "bank card", "1-3个工作日退回原银行卡", "1-3 working days to the original card", 3),
+    "credit_card": _method(
+        "信用卡", "credit card", "1-3个工作日退回信用卡账单", "1-3 working days to the credit card bill", 3
     ),
-    "points": Estimate(zh="即时退回积分", en="points are restored at once", days_max=0),
-    "gift_card": Estimate(zh="即时退回礼品卡", en="at once to the gift card", days_max=0),
+    "stripe": _method("银行卡", "bank card", "5-10个工作日退回原卡", "5-10 working days to the original card", 10),
+    "cash": _method("现金", "cash", "请到门店柜台领取现金", "to be fetched in cash at the counter"),
+    "balance": _method("账户余额", "account balance", "即时退回账户余额", "at once to the account balance"),
+    "bonus": _method("赠金", "bonus", "即时退回账户赠金", "at once to the account as bonus"),
+    "instalments": _method(
+        "分期付款",
+        "instalments",
+        "退回信用卡分期账单,已还部分恢复额度,1-3个工作日",
+        "1-3 working days to the instalment bill; what was repaid returns to the credit limit",
+        3,
+    ),
+    "points": _method("积分", "points", "即时退回积分", "points are restored at once"),
+    "gift_card": _method("礼品卡", "gift card", "即时退回礼品卡", "at once to the gift card"),
+    "subsidy": _method("国家补贴", "government subsidy", "资格即时恢复", "the entitlement is restored at once"),
 }
-ORIGINAL_ROUTE = Estimate(
-    zh="款项将在1-3个工作日退回原支付账户", en="back to the original payment account in 1-3 working days", days_max=3
+ORIGINAL_ROUTE = _method(
+    "原支付方式",
+    "the original method",
+    "款项将在1-3个工作日退回原支付账户",
+    "back to the original payment account in 1-3 working days",
+    3,
 )
 
 
-def estimate_for(method: str) -> Estimate:
-    return BY_METHOD.get(method, ORIGINAL_ROUTE)
+def estimate_for(method: str, payer: str = Payer.BUYER) -> Estimate:
+    """`payer` other: whoever paid for the buyer (亲友代付) gets it, by the same route and in the same time."""
+    estimate = BY_METHOD.get(method, ORIGINAL_ROUTE)
+    if payer != Payer.OTHER:
+        return estimate
+    days = f"1-{estimate.days_max}" if estimate.days_max else "0"
+    return replace(
+        estimate,
+        zh=f"退回代付人的支付账户,{days}个工作日",
+        en=f"to whoever paid for you, in {days} working days",
+    )

@@ -16,7 +16,7 @@ from unwind.domain.case import Case, Leg, Part
 from unwind.domain.errors import Refusal, ensure
 from unwind.domain.legs import FINAL, LegKind, LegState
 from unwind.domain.next_step import CASH_AT_COUNTER, SWITCHED_OFF
-from unwind.domain.order import Order
+from unwind.domain.order import Order, ReturnsAs
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.transitions import Event
 from unwind.flow import aftermath, calls, goods
@@ -96,12 +96,17 @@ async def _perform_local(services: Services, legs: Sequence[Leg], lease: Lease) 
             if locked.case.is_off(leg.kind, ""):
                 await _park(conn, locked, leg, **_until_switched_on(services, locked, leg))
                 continue
-            await _local_effect(conn, locked, leg)
-            await cases.set_leg(conn, lease.case_id, leg.leg_no, state=LegState.SUCCEEDED, next_try_at=None)
-            await note(conn, locked, Event.LEG_RECORDED, {"leg": leg.leg_no, "kind": leg.kind, "state": "succeeded"})
+            found = await _local_effect(conn, locked, leg)
+            evidence = {**leg.evidence, **found}
+            await cases.set_leg(
+                conn, lease.case_id, leg.leg_no, state=LegState.SUCCEEDED, next_try_at=None, evidence=evidence
+            )
+            said = {"leg": leg.leg_no, "kind": leg.kind, "state": "succeeded", **found}
+            await note(conn, locked, Event.LEG_RECORDED, said)
 
 
-async def _local_effect(conn: Connection, locked: Locked, leg: Leg) -> None:
+async def _local_effect(conn: Connection, locked: Locked, leg: Leg) -> Mapping[str, int]:
+    """Makes it true in our own books. Returns what is worth keeping of it."""
     part = locked.part_of(leg)
     case_id = locked.case.case_id
     match leg.kind:
@@ -111,23 +116,29 @@ async def _local_effect(conn: Connection, locked: Locked, leg: Leg) -> None:
             await goods.put_back(conn, locked.order, case_id, part, locked.now)
         case LegKind.RESTORE_BENEFIT if leg.target.startswith("benefit:"):
             await goods.restore_benefit(conn, locked.order, leg.target.removeprefix("benefit:"), locked.now)
+        case LegKind.CLAW_BACK_BENEFIT:
+            return await goods.claw_back(conn, locked.order, leg.target.removeprefix("benefit:"), leg.amount_minor)
         case LegKind.RESTORE_BENEFIT:
             await _restore_payment(conn, locked, leg)
         case LegKind.CANCEL_ORDER | LegKind.AMEND_ORDER:
             await goods.close_order(conn, locked.order, is_complete=leg.kind is LegKind.CANCEL_ORDER, now=locked.now)
         case _:
             ensure(False, f"{leg.kind} is never done in our own transaction")  # noqa: FBT003
+    return {}
 
 
 async def _restore_payment(conn: Connection, locked: Locked, leg: Leg) -> None:
-    """A share paid from the shop's own books goes back there."""
+    """A share paid from the shop's own books goes back there: to the buyer's account, or to that of whoever gave it."""
     payment = next(p for p in locked.order.payments if p.payment_id == leg.target)
     refund = await money.live_refund(
         conn, case_id=locked.case.case_id, part_no=leg.part_no, payment_id=payment.payment_id
     )
     if refund is not None and refund.state == "reserved":
         await money.book_without_gateway(conn, refund.refund_id)
-        account = f"{payment.method}:{locked.order.buyer_ref}"
+        if payment.returns_as is ReturnsAs.VOID:
+            return  # it was worth something for this order only
+        holder = locked.order.buyer_ref if payment.returns_as is not ReturnsAs.TO_FUNDER else payment.funder
+        account = f"{payment.method}:{holder}"
         await benefits.credit(conn, account=account, kind=payment.method, amount=leg.amount_minor)
 
 
@@ -285,6 +296,10 @@ async def _open_task(conn: Connection, services: Services, locked: Locked, call:
     at_hand = calls.at_hand_of(call)
     if at_hand:
         due = locked.now + services.pace.at_hand
+    elif leg.kind is LegKind.REVERSE_INVOICE:
+        due = locked.now + services.pace.invoice
+    elif audience == "platform":
+        due = max(locked.now, min(due, locked.order.terms.platform_deadline_at or due))
     code = {"code": CASH_AT_COUNTER} if is_cash else {"code": at_hand} if at_hand else {}
     task_id = await tasks.open_task(
         conn, case_id=locked.case.case_id, leg_no=leg.leg_no, audience=audience, opened_at=locked.now, due_at=due

@@ -9,6 +9,7 @@ from unwind.domain.inspection import SECOND_POOL
 from unwind.domain.legs import LegKind
 from unwind.domain.order import LineId, Order
 from unwind.domain.stock import Bucket, ParcelUnits
+from unwind.domain.terms import SpentPoints, reissue_until
 from unwind.storage import benefits, orders, shipments, stock
 from unwind.storage.database import Connection
 
@@ -123,7 +124,16 @@ async def take_from_parcel(conn: Connection, order: Order, part: Part) -> None:
 
 
 async def restore_benefit(conn: Connection, order: Order, benefit_id: str, now: datetime) -> None:
-    await benefits.restore(conn, order.order_id, benefit_id, now)
+    until = reissue_until(order.merchant.money, now)
+    await benefits.restore(conn, order.order_id, benefit_id, now, reissue_until=until)
+
+
+async def claw_back(conn: Connection, order: Order, benefit_id: str, amount: int) -> Mapping[str, int]:
+    """What was earned with these units leaves the account it is in, as far as it is there. Spent points are a rule, never a negative refund."""
+    account = next(benefit.account for benefit in order.benefits if benefit.benefit_id == benefit_id)
+    is_owed = order.merchant.money.spent_points is SpentPoints.OWE
+    found = await benefits.claw_back(conn, account, amount, is_owed=is_owed)
+    return {"taken": found.taken, "short": found.short} if found.short else {"taken": found.taken}
 
 
 async def close_order(conn: Connection, order: Order, *, is_complete: bool, now: datetime) -> None:

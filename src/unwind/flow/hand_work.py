@@ -4,17 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from unwind.domain.access import Principal, Role, Scope, authorise
-from unwind.domain.case import Leg
+from unwind.domain.case import Leg, PartState
 from unwind.domain.errors import Refusal, require
-from unwind.domain.legs import HAS_LEFT, LegKind, LegState
+from unwind.domain.legs import FINAL, HAS_LEFT, HOLDS_UP_NOTHING, LegKind, LegState
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.questions import LINK_LIFE_AFTER_DUE
+from unwind.domain.terms import InvoiceState
+from unwind.domain.transitions import Event
 from unwind.flow import calls
+from unwind.flow.chronicle import record
 from unwind.flow.execute import Locked, lock_both, record_outcome
 from unwind.flow.links import TASK, mint_link
 from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
-from unwind.storage import locks, tasks
+from unwind.storage import cases, locks, tasks
 from unwind.storage.database import Connection
 
 BY_HAND = frozenset(
@@ -101,9 +104,9 @@ async def answer_task(
         if task is None:
             raise Refusal("not_found")
         authorise(principal, Scope.TASKS_ANSWER, merchant_id=task["merchant_id"], order_id=task["order_id"])
-        is_cash_paid = is_done and task["kind"] == LegKind.REFUND and task["audience"] == "store"
-        require(not is_cash_paid or bool(evidence.get("reference")), "evidence_needed")
         locked = await lock_both(conn, task["case_id"], token=None)
+        if is_done:
+            _require_proof(task, locked, evidence)
         state = "done" if is_done else "refused"
         is_first = await tasks.answer_task(
             conn, task_id, state=state, by=actor or principal.actor, at=locked.now, evidence=evidence
@@ -112,6 +115,73 @@ async def answer_task(
         leg = next(g for part in locked.case.parts for g in part.legs if g.leg_no == task["leg_no"])
         require(leg.state in {LegState.TASK, LegState.BLOCKED}, "task_answered")
         await record_by_hand(conn, services, locked, leg, is_done=is_done, evidence={**evidence, "task": task_id})
+
+
+PROVEN_MONEY = frozenset({"store", "platform"})
+"""Where money goes back by hand, and something there says so: a receipt, the platform's refund number."""
+
+
+def _require_proof(task: Mapping[str, Any], locked: Locked, evidence: Mapping[str, str | int]) -> None:
+    """Money paid over a counter or by a platform, and a red letter, are done when their number is named; what the buyer has booked, when they
+    have confirmed it too."""
+    is_money = task["kind"] == LegKind.REFUND and task["audience"] in PROVEN_MONEY
+    is_invoice = task["kind"] == LegKind.REVERSE_INVOICE
+    require(not (is_money or is_invoice) or bool(evidence.get("reference")), "evidence_needed")
+    is_booked = is_invoice and locked.order.terms.invoice is InvoiceState.BOOKED
+    require(not is_booked or bool(evidence.get("confirmation")), "confirmation_needed")
+
+
+async def waive(services: Services, principal: Principal, case_id: str, leg_no: int, *, why: str) -> None:
+    """A red letter or a claw-back is given up by name. Raises `not_waivable`, `nothing_to_note`."""
+    async with services.database.transaction() as conn:
+        locked = await lock_both(conn, case_id, token=None)
+        authorise(principal, Scope.MONEY_SETTLE, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
+        leg = next((g for part in locked.case.parts for g in part.legs if g.leg_no == leg_no), None)
+        if leg is None:
+            raise Refusal("not_found")
+        require(leg.kind in HOLDS_UP_NOTHING, "not_waivable", kind=leg.kind)
+        require(leg.state in {LegState.TASK, LegState.BLOCKED}, "nothing_to_note", state=leg.state)
+        await tasks.withdraw_task_of(conn, case_id, leg_no)
+        said = {"by": principal.actor, "why": why}
+        evidence = {**leg.evidence, **said}
+        await cases.set_leg(
+            conn,
+            case_id,
+            leg_no,
+            state=LegState.WAIVED,
+            code="waived",
+            next_try_at=None,
+            due_at=None,
+            evidence=evidence,
+        )
+        await _go_on_without(conn, locked, leg, principal, said)
+
+
+async def _go_on_without(
+    conn: Connection, locked: Locked, leg: Leg, principal: Principal, said: Mapping[str, object]
+) -> None:
+    """A part that waited for a person because of this leg alone goes on; the case with it, where nothing else waits."""
+    part, case = locked.part_of(leg), locked.case
+    is_freed = part.state is PartState.REVIEW and all(g is leg or g.state in FINAL for g in part.legs)
+    data = {"leg": leg.leg_no, "kind": leg.kind, "state": LegState.WAIVED, **said}
+    if not is_freed:
+        event = Event.LEG_RECORDED
+        await record(conn, case.case_id, event, at=locked.now, actor=principal.actor, data=data, is_due_now=True)
+        return
+    await cases.set_part(conn, case.case_id, part.part_no, state=PartState.EXECUTING, is_decided=True)
+    others_wait = any(one.state is PartState.REVIEW for one in case.parts if one is not part)
+    await record(
+        conn,
+        case.case_id,
+        Event.PART_DECIDED if others_wait else Event.APPROVED,
+        at=locked.now,
+        actor=principal.actor,
+        data={"choice": "waive", "parts": [part.part_no], **data},
+        first_human_at=locked.now,
+        answered_at=None if others_wait else locked.now,
+        decided_at=locked.now,
+        is_due_now=True,
+    )
 
 
 async def record_by_hand(

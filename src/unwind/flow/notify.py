@@ -13,7 +13,7 @@ from typing import Any
 from unwind.domain.case import Case, Leg
 from unwind.domain.decisions import ways_on
 from unwind.domain.legs import LegKind, LegState
-from unwind.domain.next_step import CASH_AT_COUNTER, news_of, waits_at_counter
+from unwind.domain.next_step import CASH_AT_COUNTER, news_of, returns_tender, waits_at_counter
 from unwind.domain.order import Order
 from unwind.domain.outcome import Outcome, OutcomeKind
 from unwind.domain.questions import LINK_LIFE_AFTER_DUE
@@ -67,18 +67,25 @@ async def tell(services: Services, lease: Lease) -> None:
 def _params(case: Case, order: Order, fact: str, *, arrival: tuple[str, str] | None = None) -> dict[str, object]:
     """Amounts and estimates by the methods that were really used; a promotion may name other times (`arrival`)."""
     name, _, part_no = fact.partition(":")
-    refunds = [
-        leg
-        for part in case.parts
-        if part_no and part.part_no == int(part_no)
-        for leg in part.legs
-        if leg.kind is LegKind.REFUND and leg.state is not LegState.RELEASED and _is_told_by(name, leg)
-    ]
-    methods = [p.method for leg in refunds for p in order.payments if p.payment_id == leg.target]
-    estimates = [estimate_for(method) for method in dict.fromkeys(methods)]
+    refunds = [leg for leg in returned_by(case, part_no) if leg.kind is LegKind.REFUND and _is_told_by(name, leg)]
+    payments = {str(p.payment_id): p for p in order.payments}
+    routes = dict.fromkeys((payments[leg.target].method, payments[leg.target].payer) for leg in refunds)
+    estimates = [estimate_for(method, payer) for method, payer in routes]
+    restored = [leg for leg in returned_by(case, part_no) if leg.kind is LegKind.RESTORE_BENEFIT]
     return {
         "amount_minor": sum(leg.amount_minor for leg in refunds),
+        "tenders": [
+            {
+                "method": payments[leg.target].method,
+                "payer": payments[leg.target].payer,
+                "amount_minor": leg.amount_minor,
+                "reference": str(leg.evidence.get("reference", "")) or leg.number,
+            }
+            for leg in (*refunds, *(leg for leg in restored if name in WITH_RESTORED))
+        ],
         "currency": order.currency,
+        **_three_amounts(case, part_no),
+        **({"arrival_zh": arrival[0], "arrival_en": arrival[1]} if arrival else {}),
         "ways": " ".join(ways_on([part.stage for part in case.parts])),
         "estimate_zh": arrival[0]
         if arrival
@@ -87,6 +94,30 @@ def _params(case: Case, order: Order, fact: str, *, arrival: tuple[str, str] | N
         if arrival
         else "; ".join(estimate.en for estimate in estimates) or estimate_for("").en,
     }
+
+
+def _three_amounts(case: Case, part_no: str) -> dict[str, int]:
+    """Where less returns than was paid, the buyer reads what was paid and what was taken off."""
+    for part in case.parts:
+        taken = part.kept_minor + part.lost_minor
+        if part_no and part.part_no == int(part_no) and taken:
+            return {"paid_minor": part.returned_minor + taken, "kept_minor": taken}
+    return {}
+
+
+WITH_RESTORED = frozenset({"refund_done", "restored"})
+"""Facts that tell of entitlements too: they are back by then."""
+
+
+def returned_by(case: Case, part_no: str) -> list[Leg]:
+    """What goes back by payment, in the order of the plan; nothing without a part."""
+    return [
+        leg
+        for part in case.parts
+        if part_no and part.part_no == int(part_no)
+        for leg in part.legs
+        if returns_tender(leg) and leg.state is not LegState.RELEASED
+    ]
 
 
 def _is_told_by(name: str, leg: Leg) -> bool:

@@ -15,11 +15,12 @@ from unwind.domain.legs import LegKind, LegState
 from unwind.domain.order import Order
 from unwind.domain.stage import COMING_BACK, ON_THE_WAY, Stage, effective_stage
 from unwind.domain.stock import Bucket
+from unwind.domain.terms import Purpose
 from unwind.domain.transitions import Event
 from unwind.flow import aftermath, goods
 from unwind.flow.chronicle import record
 from unwind.flow.services import Services
-from unwind.storage import cases, erasures, locks, merchants, orders, privacy, shipments, stock
+from unwind.storage import benefits, cases, erasures, locks, merchants, orders, privacy, shipments, stock
 from unwind.storage.database import Connection
 
 HAS_MOVED = ON_THE_WAY | COMING_BACK | {Stage.DELIVERED, Stage.LOST}
@@ -73,6 +74,7 @@ def check_document(document: Mapping[str, Any]) -> None:
     for line_id, line in lines.items():
         given = sum(d["by_line"].get(line_id, 0) for d in document["discounts"])
         require(given <= line["quantity"] * line["unit_price_minor"], "discount_above_goods", line=line_id)
+    require({benefit["line_id"] for benefit in document["benefits"]} - {None} <= set(lines), "unknown_line")
     for payment in document["payments"]:
         captured = payment["captured_minor"]
         require(payment["state"] != "captured" or captured >= payment["share_minor"], "capture_below_share")
@@ -90,8 +92,9 @@ def _require_same_shape(order: Order, document: Mapping[str, Any]) -> None:
 
 
 def is_paid(document: Mapping[str, Any]) -> bool:
-    """Captured or promised: the unpaid time limit does not apply."""
-    return document["promise"] != "none" or any(p["state"] == "captured" for p in document["payments"])
+    """Captured or promised: the time limit of payment does not apply. A deposit alone leaves its balance to be paid by then."""
+    captured = [p.get("purpose", Purpose.FULL) for p in document["payments"] if p["state"] == "captured"]
+    return document["promise"] != "none" or any(purpose != Purpose.DEPOSIT for purpose in captured)
 
 
 async def _insert(conn: Connection, services: Services, document: Mapping[str, Any], *, is_local: bool) -> None:
@@ -102,6 +105,7 @@ async def _insert(conn: Connection, services: Services, document: Mapping[str, A
     if is_local:
         short = await stock.take_out(conn, [order_id])
         require(not short, "stock_short", sku=short[0] if short else "")
+        await benefits.credit_earned(conn, [order_id])
     for shipment in document["shipments"]:
         await orders.upsert_shipment(conn, order_id, shipment)
     if document["buyer"]:
@@ -150,7 +154,8 @@ async def apply_event(services: Services, principal: Principal, order_id: str, e
                 is_captured = await orders.upsert_payment(
                     conn, order_id, row.order.currency, {**data, "state": "captured"}
                 )
-                await orders.mark_paid(conn, order_id)
+                if data.get("purpose") != Purpose.DEPOSIT:
+                    await orders.mark_paid(conn, order_id)
             case "stage_changed":
                 await orders.set_released_stage(conn, order_id, data["stage"])
             case "parcel_moved":
@@ -240,6 +245,12 @@ async def _incident(
 async def put_merchant(services: Services, merchant: Mapping[str, Any]) -> None:
     async with services.database.transaction() as conn:
         await merchants.upsert_merchant(conn, merchant)
+
+
+async def put_accounts(services: Services, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Sets what accounts of the built-in shop hold."""
+    async with services.database.transaction() as conn:
+        await benefits.set_accounts(conn, rows)
 
 
 async def put_stock(services: Services, rows: Sequence[Mapping[str, Any]]) -> None:

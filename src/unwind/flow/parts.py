@@ -13,9 +13,9 @@ from unwind.domain.case import Case, Leg, Part, PartState, RefundOn, Way
 from unwind.domain.decisions import TAKES_BACK, Choice, PlannedPart, Ruling
 from unwind.domain.errors import Refusal, require
 from unwind.domain.legs import HAS_LEFT, SPECS, LegKind, LegState
+from unwind.domain.merchant_cancel import is_merchants_fault
 from unwind.domain.order import LineId, Order
-from unwind.domain.plan import LegDraft, PartPlan, build_legs, compensation_legs, keep_legs, partition
-from unwind.domain.refund_split import split_refund
+from unwind.domain.plan import LegDraft, PartPlan, build_legs, compensation_legs, keep_legs, partition, reprice
 from unwind.domain.stage import ON_THE_WAY, Stage
 from unwind.flow import goods
 from unwind.flow.execute import Locked, lock_both
@@ -120,9 +120,10 @@ def _as_it_stands(part: Part) -> PlannedPart:
         stage=part.stage,
         refund_on=part.refund_on,
         lines=part.quantities,
-        paid_minor=part.returned_minor + part.kept_minor,
+        paid_minor=part.returned_minor + part.kept_minor + part.lost_minor,
         kept_minor=part.kept_minor,
         returned_minor=part.returned_minor,
+        lost_minor=part.lost_minor,
         legs=tuple((leg.kind.value, leg.target, leg.amount_minor) for leg in _live(part.legs)),
     )
 
@@ -244,19 +245,18 @@ async def _narrow(conn: Connection, locked: Locked, part: Part, lines: Mapping[L
     return replace(part, quantities=dict(lines))
 
 
-def plan_of_part(order: Order, part: Part, *, keep_minor: int = 0) -> PartPlan:
+def plan_of_part(order: Order, part: Part, *, keep_minor: int = 0, by_merchant: bool = False) -> PartPlan:
     """The part as it would be planned now. Refuses when meanwhile it is no longer one part."""
-    plans = partition(order, part.quantities, parcel_first=part.shipment_id)
+    plans = partition(order, part.quantities, parcel_first=part.shipment_id, by_merchant=by_merchant)
     require(len(plans) == 1, "order_changed", parts=len(plans))
-    if keep_minor == 0:
-        return plans[0]
-    return replace(plans[0], amounts=split_refund(order, part.quantities, keep_minor=keep_minor))
+    return reprice(order, [replace(plans[0], keep_minor=keep_minor)])[0] if keep_minor else plans[0]
 
 
 async def _start(conn: Connection, locked: Locked, part: Part, ruling: Ruling) -> PlannedPart:
     """Plans the part as the order is now, sets its money aside and lets the loop carry it out."""
     case_id, order = locked.case.case_id, locked.order
-    plan = plan_of_part(order, part, keep_minor=ruling.kept_minor)
+    by_merchant = is_merchants_fault(locked.case.channel, locked.case.reason)
+    plan = plan_of_part(order, part, keep_minor=ruling.kept_minor, by_merchant=by_merchant)
     way = WAY_OF.get(ruling.choice, Way.STOP)
     _require_possible(ruling.choice, plan)
     refund_on = RefundOn.GOODS_BACK if way is not Way.STOP else ruling.refund_on or part.refund_on
@@ -274,6 +274,7 @@ async def _start(conn: Connection, locked: Locked, part: Part, ruling: Ruling) -
         completes_order=plan.completes_order,
         way=way,
         kept_minor=ruling.kept_minor,
+        lost_minor=plan.amounts.lost_minor,
     )
     await cases.take_units(conn, order.order_id, part.quantities)
     await goods.take_from_parcel(conn, order, replace(part, shipment_id=shipment_id))
@@ -299,6 +300,7 @@ async def _start(conn: Connection, locked: Locked, part: Part, ruling: Ruling) -
         paid_minor=plan.amounts.paid_minor,
         kept_minor=ruling.kept_minor,
         returned_minor=plan.amounts.returned_minor,
+        lost_minor=plan.amounts.lost_minor,
         legs=tuple((leg.kind.value, leg.target, leg.amount_minor) for leg in legs),
     )
 

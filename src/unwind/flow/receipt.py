@@ -18,10 +18,13 @@ from unwind.domain.plan import LegDraft, PartPlan, build_legs, local_prefix
 from unwind.domain.promotion import NOTHING, Overlay
 from unwind.domain.refund_split import RefundShare
 from unwind.domain.stock import Bucket
+from unwind.domain.terms import reissue_until
 from unwind.domain.timetable import Timetable
 from unwind.domain.transitions import Event, State
 from unwind.flow.clocks import WorkedOut, start_clocks
 from unwind.flow.screen import Screened, case_verdict, kind_of, leading
+from unwind.storage import cases, locks, money
+from unwind.storage.database import Connection
 from unwind.storage.stock import UnitMove, move_row
 
 AT_ONCE_CHANNELS = frozenset({"app", "api", "merchant", "bulk", "timeout"})
@@ -81,6 +84,8 @@ class Origin:
     note: Mapping[str, object] = field(default_factory=dict)
     overlay: Overlay = NOTHING
     """The promotions it was screened under."""
+    consent: str = ""
+    """Of the buyer, to exactly the plan that is carried out; `terms`: as the published terms of an unpaid balance say."""
 
 
 def write_down(
@@ -134,6 +139,8 @@ def write_down(
         legs += [
             _leg_row(case_id, len(legs) + i + 1, part_no, draft, is_done=i < done) for i, draft in enumerate(drafts)
         ]
+    executing = {part["part_no"] for part in parts if part["state"] in {PartState.EXECUTING, PartState.DONE}}
+    kept = [(n, one) for n, one in enumerate(screened, start=1) if n in executing and one.takes_from_buyer]
     _screen_event(history, lead, verdict, origin)
     all_done = bool(parts) and all(part["state"] == PartState.DONE for part in parts)
     completes = any(one.part.completes_order for one in screened if one.decision.verdict is Verdict.AUTO)
@@ -211,11 +218,71 @@ def write_down(
         "legs": legs,
         "events": history.events,
         "messages": _first_messages(order, case_id, origin, receipt, verdict, kind, now=now, is_closed=is_closed),
-        "orders": [{"order_id": order.order_id, "is_cancelled": bool(local_cancel), "at": now}],
+        "orders": [
+            {
+                "order_id": order.order_id,
+                "is_cancelled": bool(local_cancel),
+                "at": now,
+                "kept_minor": sum(one.part.keep_minor for _, one in kept),
+            }
+        ],
         "clocks": [clocks.row] if clocks else [],
-        "benefits": [{"order_id": order.order_id, "benefit_id": benefit_id, "at": now} for benefit_id in benefit_ids],
+        "benefits": [
+            {
+                "order_id": order.order_id,
+                "benefit_id": benefit_id,
+                "at": now,
+                "reissue_until": reissue_until(order.merchant.money, now),
+            }
+            for benefit_id in benefit_ids
+        ],
+        "costs": _costs(order, case_id, origin, kept, now=now),
+        "consents": [_consent_row(case_id, part_no, one, origin, now=now) for part_no, one in kept if origin.consent],
     }
     return receipt
+
+
+def _costs(
+    order: Order, case_id: str, origin: Origin, kept: Sequence[tuple[int, Screened]], *, now: datetime
+) -> list[dict[str, Any]]:
+    """What is kept of the parts, as the cost ledger has it."""
+    costs = [(part_no, cost) for part_no, one in kept for cost in one.published.costs]
+    return [
+        {
+            "case_id": case_id,
+            "n": n,
+            "part_no": part_no,
+            "fee": cost.fee.value,
+            "amount_minor": cost.amount_minor,
+            "currency": order.currency,
+            "bearer": cost.bearer.value,
+            "reference": "published_terms",
+            "noted_by": origin.actor,
+            "noted_at": now,
+        }
+        for n, (part_no, cost) in enumerate(costs, start=1)
+    ]
+
+
+def _consent_row(case_id: str, part_no: int, one: Screened, origin: Origin, *, now: datetime) -> dict[str, Any]:
+    """A question that was answered before it was asked: the dry run showed the three amounts, the request agreed to them."""
+    amounts = one.part.amounts
+    return {
+        "question_id": f"{case_id}-q{part_no}",
+        "case_id": case_id,
+        "n": part_no,
+        "subject": {
+            "paid_minor": amounts.paid_minor,
+            "kept_minor": one.part.keep_minor + amounts.lost_minor,
+            "amount_minor": amounts.returned_minor,
+            "costs": [[cost.fee, cost.amount_minor, cost.bearer] for cost in one.published.costs],
+            "deductions": [[lost.reason, lost.amount_minor] for lost in amounts.deductions],
+        },
+        "digest": origin.consent,
+        "answered_by": origin.actor,
+        "at": now,
+        "evidence": {"how": "page"},
+    }
 
 
 def _clocks(
@@ -233,9 +300,27 @@ def _clocks(
         is_urgent=lead.decision.is_urgent,
         now=now,
         overlay=origin.overlay,
+        latest=order.terms.platform_deadline_at,
     )
     receipt.respond_due_at = clocks.respond.due_at
     return clocks
+
+
+async def store_receipt(conn: Connection, order: Order, receipt: Receipt) -> None:
+    """One case into the tables, locks in their order: payments, benefits, stock last."""
+    shares = [share for reservation in receipt.reservations for share in reservation.shares]
+    if shares:
+        await locks.lock_payments(conn, [share.payment_id for share in shares])
+    await cases.create_cases(conn, receipt.document)
+    for reservation in receipt.reservations:
+        await money.reserve_refunds(
+            conn,
+            order_id=order.order_id,
+            case_id=receipt.case_id,
+            part_no=reservation.part_no,
+            currency=order.currency,
+            shares=reservation.shares,
+        )
 
 
 def join_documents(receipts: Sequence[Receipt]) -> dict[str, list[dict[str, Any]]]:
@@ -311,6 +396,8 @@ def _part_row(case_id: str, part_no: int, one: Screened, state: PartState) -> di
         "refund_on": one.decision.refund_on.value,
         "returned_minor": one.part.amounts.returned_minor,
         "completes_order": one.part.completes_order,
+        "kept_minor": one.part.keep_minor,
+        "lost_minor": one.part.amounts.lost_minor if state in {PartState.EXECUTING, PartState.DONE} else 0,
         "policy_verdict": one.policy.verdict.value if one.policy else "",
         "policy_rule": one.policy.rule if one.policy else "",
     }

@@ -19,7 +19,7 @@ from unwind.domain.access import Principal, Role, Scope, authorise
 from unwind.domain.case import Kind
 from unwind.domain.errors import Refusal, require
 from unwind.domain.identity import Level, needs_check
-from unwind.domain.merchant_cancel import MerchantReason
+from unwind.domain.merchant_cancel import FAULT, MerchantReason, is_merchants_fault
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import complete_wish, free_units
 from unwind.domain.promotion import NOTHING, Overlay
@@ -29,11 +29,11 @@ from unwind.flow.allowance import tell, within_limits
 from unwind.flow.contact import contact_again, warn_staff
 from unwind.flow.identity import require_identity
 from unwind.flow.promotions import overlay_for
-from unwind.flow.receipt import Origin, Receipt, new_case_id, write_down
+from unwind.flow.receipt import Origin, Receipt, new_case_id, store_receipt, write_down
 from unwind.flow.screen import Screened, kind_of, screen
 from unwind.flow.services import Services
 from unwind.flow.tag import Read, read_words, tags_document
-from unwind.storage import cases, idempotency, locks, money, privacy
+from unwind.storage import cases, idempotency, money, privacy
 from unwind.storage.database import Connection
 from unwind.storage.orders import OrderRow
 from unwind.storage.receipts import read_for_request
@@ -62,6 +62,8 @@ class Request:
     merchant_reason: str = ""
     evidence_ref: str = ""
     """Why the merchant itself cancels, and where that is shown."""
+    consent: str = ""
+    """What the dry run showed to be kept, by its digest: the buyer agrees to exactly that."""
 
     @property
     def fingerprint(self) -> bytes:
@@ -76,6 +78,8 @@ class Request:
         origin = [self.store_id, self.operator_id, self.merchant_reason, self.evidence_ref]
         if any(origin):
             body.append(origin)
+        if self.consent:
+            body.append(self.consent)
         return hashlib.sha256(orjson.dumps(body)).digest()
 
 
@@ -132,7 +136,15 @@ def consider(services: Services, principal: Principal, request: Request, row: Or
     wanted, held_by = _divide(row, request)
     overlay = overlay_for(services, row)
     screened = (
-        screen(row, wanted, policy=services.policy, words=read.words, channel=request.channel, overlay=overlay)
+        screen(
+            row,
+            wanted,
+            policy=services.policy,
+            words=read.words,
+            channel=request.channel,
+            overlay=overlay,
+            consent=request.consent,
+        )
         if wanted
         else ()
     )
@@ -292,15 +304,6 @@ async def _keep_words(
     return {"words": privacy.commit_to(request.text, key=key)}
 
 
-def _fault(request: Request, reason: str) -> str:
-    """Never counted against the buyer: what the merchant asks for, lacks, or has somebody else ask for."""
-    is_merchants = request.channel == merchant_cancel.CHANNEL or reason in {
-        Reason.OUT_OF_STOCK,
-        Reason.MERCHANT_ASKED,
-    }
-    return merchant_cancel.FAULT if is_merchants else ""
-
-
 def lay_out(
     services: Services,
     principal: Principal,
@@ -318,13 +321,14 @@ def lay_out(
         actor=principal.actor,
         reason=seen.read.words.reason,
         stated=seen.read.stated,
-        fault=_fault(request, seen.read.words.reason),
+        fault=FAULT if is_merchants_fault(request.channel, seen.read.words.reason) else "",
         is_scam=bool(request.text) and offers_outside_payment(request.text),
         merchant_reason=request.merchant_reason,
         tags=tags_document(seen.read.tags, picked=request.picked),
         policy_version=services.policy.version,
         note={**reference, **note},
         overlay=seen.overlay,
+        consent=request.consent,
     )
     row = seen.row
     receipt = write_down(
@@ -335,20 +339,3 @@ def lay_out(
     if contact_ref(request):
         receipt.document["contacts"] = [{"case_id": case_id, "ref": contact_ref(request), "at": row.now}]
     return receipt, body
-
-
-async def store_receipt(conn: Connection, order: Order, receipt: Receipt) -> None:
-    """One case into the tables, locks in their order: payments, benefits, stock last."""
-    shares = [share for reservation in receipt.reservations for share in reservation.shares]
-    if shares:
-        await locks.lock_payments(conn, [share.payment_id for share in shares])
-    await cases.create_cases(conn, receipt.document)
-    for reservation in receipt.reservations:
-        await money.reserve_refunds(
-            conn,
-            order_id=order.order_id,
-            case_id=receipt.case_id,
-            part_no=reservation.part_no,
-            currency=order.currency,
-            shares=reservation.shares,
-        )

@@ -160,7 +160,8 @@ async def decide_within(
         require(locked.case.has_buyer_agreed, "buyer_must_agree")
     async with conn.transaction() as savepoint:
         seen = await attempt(conn, locked, principal, ruling)
-        require(not seen.needs_consent, "consent_needed", kept_minor=ruling.kept_minor, plan=seen.digest)
+        taken = taken_from_buyer(ruling, seen.carried)
+        require(not seen.needs_consent, "consent_needed", kept_minor=taken, plan=seen.digest)
         if seen.second:
             raise psycopg.Rollback(savepoint)
         await _conclude(conn, locked, principal, ruling, said, seen.carried)
@@ -266,9 +267,14 @@ async def attempt(conn: Connection, locked: Locked, principal: Principal, ruling
     return Rehearsal(
         carried=carried,
         digest=digest,
-        needs_consent=ruling.kept_minor > 0 and consent is None,
+        needs_consent=taken_from_buyer(ruling, carried) > 0 and consent is None,
         second=reasons,
     )
+
+
+def taken_from_buyer(ruling: Ruling, carried: Carried) -> int:
+    """What returns less than was paid, because somebody says so or because it was published."""
+    return ruling.kept_minor + sum(part.lost_minor for part in carried.parts)
 
 
 async def _require_fresh(conn: Connection, locked: Locked, ruling: Ruling) -> None:

@@ -1,15 +1,18 @@
 """Step 3: the policy's word on every plan part, held against the guards and the shop's degree of trust."""
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unwind.domain.case import Kind, Verdict
 from unwind.domain.guards import guard
 from unwind.domain.merchant_cancel import RULE as BUYER_MUST_AGREE
-from unwind.domain.merchant_cancel import needs_agreement
-from unwind.domain.order import Dependence, LineId
+from unwind.domain.merchant_cancel import is_merchants_fault, needs_agreement
+from unwind.domain.order import Dependence, LineId, Order
 from unwind.domain.plan import PartPlan, partition, reprice
 from unwind.domain.promotion import NOTHING, Overlay
+from unwind.domain.published import NOTHING_PUBLISHED, Published, published_terms
 from unwind.domain.stage import IN_THE_HOUSE
 from unwind.policy.engine import Decision, Policy
 from unwind.policy.facts import WINDOW_MINUTES, Facts, Words, gather_facts
@@ -20,6 +23,9 @@ ANGRY_BONUS = 5
 ORDINARY_PRIORITY_MAX = 99
 NEEDS_A_PERSON = {Verdict.REVIEW: 0, Verdict.AUTO: 1, Verdict.DECLINE: 2}
 """Most of all first."""
+
+AS_IF_AGREED = "as_if_agreed"
+"""For the dry run: whatever it is, the buyer has yet to see it."""
 
 GUARD_TEXTS = {
     "guard_stage_unknown": ("不知道货物在哪,转人工", "Nobody knows how far the goods are: a person decides"),
@@ -41,6 +47,10 @@ GUARD_TEXTS = {
         "赠品已寄出:由人工确认退回或按事先公布的价格扣除",
         "The gift has left: it comes back, or its published price is kept with the buyer's consent",
     ),
+    "consent_needed": (
+        "按已公布的规则有扣除,须买家确认后退款",
+        "Less returns than was paid, as published: only with the buyer's consent",
+    ),
     "merchant_halted": ("该商家资金核对异常,暂停自动退款", "Refunds of this merchant are halted after a failed check"),
 }
 
@@ -54,6 +64,12 @@ class Screened:
     decision: Decision
     policy: Decision | None = None
     """The policy alone, before guards and trust; None where no policy was asked."""
+    published: Published = NOTHING_PUBLISHED
+    """What the terms say of it; kept only where `part` keeps it."""
+
+    @property
+    def takes_from_buyer(self) -> bool:
+        return self.part.keep_minor + self.part.amounts.lost_minor > 0
 
 
 def screen(
@@ -64,18 +80,62 @@ def screen(
     words: Words,
     channel: str,
     overlay: Overlay = NOTHING,
+    consent: str = "",
 ) -> tuple[Screened, ...]:
-    """Every part of the wish, in plan order. Automatic parts are priced as if only they were taken back."""
+    """Every part of the wish, in plan order. Automatic parts are priced as if only they were taken back.
+
+    Where less would return than was paid, as published, a part is automatic only if the buyer has agreed to exactly this: `consent` is
+    the digest that the dry run (which asks `AS_IF_AGREED`) gave them.
+    """
+    order, by_merchant = row.order, is_merchants_fault(channel, words.reason)
     screened = [
         _screen_part(row, part, policy=policy, words=words, channel=channel, overlay=overlay)
-        for part in partition(row.order, wanted)
+        for part in partition(order, wanted, by_merchant=by_merchant)
     ]
     screened = _with_gifts_that_left(row, screened)
-    if all(one.decision.verdict is Verdict.AUTO for one in screened):
-        return tuple(screened)
+    priced = _priced(order, screened)
+    is_agreed = consent in {AS_IF_AGREED, consent_digest(priced)}
+    while not is_agreed and any(_takes(one) for one in priced):
+        screened = [
+            replace(one, decision=to_a_person(one.decision, "consent_needed")) if _takes(as_paid) else one
+            for one, as_paid in zip(screened, priced, strict=True)
+        ]
+        priced = _priced(order, screened)
+    return tuple(priced)
+
+
+def _takes(one: Screened) -> bool:
+    return one.decision.verdict is Verdict.AUTO and one.takes_from_buyer
+
+
+def _priced(order: Order, screened: list[Screened]) -> list[Screened]:
+    """Automatic parts as they would be paid, one after the other, without what was published to be kept from them."""
     automatic = [one for one in screened if one.decision.verdict is Verdict.AUTO]
-    repriced = dict(zip(map(id, automatic), reprice(row.order, [one.part for one in automatic]), strict=True))
-    return tuple(replace(one, part=repriced.get(id(one), one.part)) for one in screened)
+    keeps = any(one.published.kept_minor for one in automatic)
+    if len(automatic) == len(screened) and not keeps:
+        return screened
+    kept = [replace(one.part, keep_minor=one.published.kept_minor) for one in automatic]
+    repriced = dict(zip(map(id, automatic), reprice(order, kept), strict=True))
+    return [replace(one, part=repriced.get(id(one), one.part)) for one in screened]
+
+
+def consent_digest(screened: Sequence[Screened]) -> str:
+    """What a buyer agrees to: units, amounts and deductions of every automatic part. Empty where nothing is taken from them."""
+    automatic = [one for one in screened if one.decision.verdict is Verdict.AUTO]
+    if not any(_takes(one) for one in automatic):
+        return ""
+    document = [
+        [
+            one.part.kind,
+            sorted(one.part.quantities.items()),
+            one.part.amounts.paid_minor,
+            one.part.amounts.returned_minor,
+            [[cost.fee, cost.amount_minor] for cost in one.published.costs],
+            [[lost.reason, lost.amount_minor] for lost in one.part.amounts.deductions],
+        ]
+        for one in automatic
+    ]
+    return hashlib.sha256(json.dumps(document).encode()).hexdigest()
 
 
 def _with_gifts_that_left(row: OrderRow, screened: list[Screened]) -> list[Screened]:
@@ -126,7 +186,8 @@ def _screen_part(
     bonus = HIGH_URGENCY_BONUS * (words.urgency == "HIGH") + ANGRY_BONUS * (words.emotion == "ANGRY")
     if decision.priority <= ORDINARY_PRIORITY_MAX:
         decision = replace(decision, priority=min(ORDINARY_PRIORITY_MAX, decision.priority + bonus))
-    return Screened(part=part, facts=facts, decision=decision, policy=told)
+    terms = published_terms(row.order, part)
+    return Screened(part=part, facts=facts, decision=decision, policy=told, published=terms)
 
 
 def to_a_person(decision: Decision, rule: str) -> Decision:

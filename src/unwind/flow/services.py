@@ -40,6 +40,8 @@ class Pace:
     """Goods that a store has picked are back on its shelf by then, or a person looks."""
     at_hand: timedelta = timedelta(minutes=10)
     """A rider is called, a pick-up point told to keep a parcel back, by then; or a person looks."""
+    invoice: timedelta = timedelta(days=7)
+    """A red letter takes so long before a person asks about it."""
     counter: timedelta = timedelta(days=7)
     """Cash waits so long at a counter before a person asks about it."""
 

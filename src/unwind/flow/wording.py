@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from unwind.domain.money import format_minor
+from unwind.flow.estimates import estimate_for
 
 NEVER_ASK = ("我们不会索要验证码或要求转账。", "Nobody will ever ask you for codes or transfers.")
 
@@ -15,7 +16,7 @@ TEXTS = {
         "Cancelled. The order is closed and your benefits are back.",
     ),
     "closed_unpaid": ("订单超时未支付,已自动关闭。", "The order was not paid in time and has been closed."),
-    "cancelled": ("取消成功,无需退款。", "Cancelled; there is nothing to refund."),
+    "cancelled": ("取消成功,无需退款{three}。", "Cancelled; there is nothing to refund{three}."),
     "in_review": (
         "已收到您的取消申请,需人工确认,约{minutes}分钟内答复。{place}",
         "Your request needs a person to confirm it; expect an answer within about {minutes} minutes.{place}",
@@ -76,8 +77,12 @@ TEXTS = {
         "An agent has answered you; open the page of your cancellation to read it.",
     ),
     "refund_on_its_way": (
-        "订单已取消,退款{amount}已提交,{estimate}。",
-        "The order is cancelled; {amount} is on its way back: {estimate}.",
+        "订单已取消,退款{amount}已提交{three}:{tenders}。",
+        "The order is cancelled; {amount} is on its way back{three}: {tenders}.",
+    ),
+    "restored": (
+        "订单已取消,已退回:{tenders}。",
+        "The order is cancelled; returned: {tenders}.",
     ),
     "cash_at_counter": (
         "订单已取消,请到柜台领取现金{amount},凭订单号领取,我们不会要求您转账或另付费用。",
@@ -101,7 +106,7 @@ TEXTS = {
         "提醒:任何让您在平台外转账、扫码或加好友付款的要求都可能是诈骗,请勿付款,并可随时联系客服核实。",
         "Beware: whoever asks you to pay outside the platform, by transfer, code or messenger, may be a fraud. Do not pay; ask us.",
     ),
-    "refund_done": ("退款{amount}已完成,{estimate}。", "{amount} has been refunded: {estimate}."),
+    "refund_done": ("退款{amount}已完成{three}:{tenders}。", "{amount} has been refunded{three}: {tenders}."),
 }
 
 
@@ -201,10 +206,34 @@ def words_of(params: Mapping[str, Any], *, language: str) -> dict[str, str]:
         "paid": money("paid_minor"),
         "kept": money("kept_minor"),
         "estimate": estimate,
+        "three": _three(money("paid_minor"), money("kept_minor"), is_zh=is_zh) if params.get("kept_minor") else "",
+        "tenders": _tenders(params, is_zh=is_zh) or estimate,
         "promised_at": _moment(str(params.get("promised_at", "")), str(params.get("time_zone", "Asia/Shanghai"))),
         "ways": f"{said}。" if is_zh else f"{said[:1].upper()}{said[1:]}.",
         "link": str(params.get("link", "")),
     }
+
+
+def _three(paid: str, kept: str, *, is_zh: bool) -> str:
+    """The two amounts beside the one that returns."""
+    return f"(实付{paid},按约定扣除{kept})" if is_zh else f" (paid {paid}, kept as agreed {kept})"
+
+
+def _tenders(params: Mapping[str, Any], *, is_zh: bool) -> str:
+    """Per payment: how much, by when, and the number to quote to the bank."""
+    currency = str(params.get("currency", "CNY"))
+    told = params.get("tenders", ())
+    arrival = str(params.get("arrival_zh" if is_zh else "arrival_en", ""))
+    found = []
+    for tender in told if isinstance(told, list) else ():
+        by = estimate_for(tender["method"], tender["payer"])
+        amount, number = format_minor(tender["amount_minor"], currency), tender["reference"]
+        when = arrival or (by.zh if is_zh else by.en)
+        if is_zh:
+            found.append(f"{by.name_zh}{amount},{when}" + (f",退款单号{number}" if number else ""))
+        else:
+            found.append(f"{amount} by {by.name_en}, {when}" + (f", refund number {number}" if number else ""))
+    return (";" if is_zh else "; ").join(found)
 
 
 def place_text(place: int | None) -> tuple[str, str]:

@@ -9,9 +9,12 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from unwind.domain.deadlines import is_open
+from unwind.domain.merchant_cancel import is_merchants_fault
 from unwind.domain.order import Dependence, Line, Order, PaymentState, Presale, VirtualState
 from unwind.domain.plan import PartPlan
+from unwind.domain.published import balance_of
 from unwind.domain.stage import COMING_BACK, ON_THE_WAY, Stage
+from unwind.domain.terms import AfterBalance, Customs
 
 WINDOW_MINUTES = 120
 """Cancellable until this long before planned dispatch."""
@@ -49,6 +52,12 @@ class Facts:
     production_started: str | None
     virtual: VirtualState
     presale: Presale
+    balance: str
+    """due or paid, of an order with a deposit; none of any other."""
+    deposit_after_balance: AfterBalance
+    customs: Customs | None
+    by_merchant: bool
+    """At the merchant's fault."""
     breaks_bundle: bool
     risk: str | None
     channel: str
@@ -98,6 +107,10 @@ def gather_facts(
         production_started=_production(lines),
         virtual=max((line.virtual for line in lines), key=list(VirtualState).index, default=VirtualState.NOT_VIRTUAL),
         presale=next((line.presale for line in lines if line.presale is not Presale.NONE), Presale.NONE),
+        balance=balance_of(order),
+        deposit_after_balance=merchant.money.deposit_after_balance,
+        customs=None if order.terms.customs is Customs.UNKNOWN else order.terms.customs,
+        by_merchant=is_merchants_fault(channel, words.reason),
         breaks_bundle=_breaks_bundle(order, part),
         risk=None if risk == "unknown" else risk,
         channel=channel,

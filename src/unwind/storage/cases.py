@@ -33,12 +33,26 @@ WRITES: dict[str, str] = {
     """,
     "parts": """
         INSERT INTO case_parts (case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor,
-            completes_order, policy_verdict, policy_rule)
+            completes_order, policy_verdict, policy_rule, kept_minor, lost_minor)
         SELECT case_id, part_no, kind, shipment_id, state, stage, verdict, rule, refund_on, returned_minor, completes_order,
-            coalesce(policy_verdict, ''), coalesce(policy_rule, '')
+            coalesce(policy_verdict, ''), coalesce(policy_rule, ''), coalesce(kept_minor, 0), coalesce(lost_minor, 0)
         FROM doc, jsonb_to_recordset(d->'parts') AS p(case_id text, part_no integer, kind text, shipment_id text, state text,
             stage text, verdict text, rule text, refund_on text, returned_minor bigint, completes_order boolean,
-            policy_verdict text, policy_rule text)
+            policy_verdict text, policy_rule text, kept_minor bigint, lost_minor bigint)
+    """,
+    "costs": """
+        INSERT INTO case_costs (case_id, n, part_no, fee, amount_minor, currency, bearer, reference, noted_by, noted_at)
+        SELECT case_id, n, part_no, fee, amount_minor, currency, bearer, reference, noted_by, noted_at
+        FROM doc, jsonb_to_recordset(d->'costs') AS t(case_id text, n integer, part_no integer, fee text, amount_minor bigint,
+            currency text, bearer text, reference text, noted_by text, noted_at timestamptz)
+    """,
+    "consents": """
+        INSERT INTO questions (question_id, case_id, n, kind, audience, subject, digest, asked_by, asked_at, due_at, on_silence,
+            state, answered_by, answered_at, evidence)
+        SELECT question_id, case_id, n, 'consent', 'buyer', subject, digest, 'system:unwind', at, at + interval '1 second', 'refused',
+            'agreed', answered_by, at, evidence
+        FROM doc, jsonb_to_recordset(d->'consents') AS q(question_id text, case_id text, n integer, subject jsonb, digest text,
+            answered_by text, at timestamptz, evidence jsonb)
     """,
     "lines": """
         INSERT INTO case_lines (case_id, part_no, order_id, line_id, units)
@@ -83,12 +97,13 @@ WRITES: dict[str, str] = {
     """,
     "clocks": """
         INSERT INTO case_clocks (case_id, is_urgent, respond_from, respond_half_at, respond_again_at, resolve_from, resolve_half_at,
-            resolve_again_at, resolve_due_at, timetable_version, strike_at)
+            resolve_again_at, resolve_due_at, timetable_version, strike_at, respond_latest)
         SELECT case_id, is_urgent, respond_from, respond_half_at, respond_again_at, resolve_from, resolve_half_at, resolve_again_at,
-            resolve_due_at, timetable_version, strike_at
+            resolve_due_at, timetable_version, strike_at, respond_latest
         FROM doc, jsonb_to_recordset(d->'clocks') AS k(case_id text, is_urgent boolean, respond_from timestamptz,
             respond_half_at timestamptz, respond_again_at timestamptz, resolve_from timestamptz, resolve_half_at timestamptz,
-            resolve_again_at timestamptz, resolve_due_at timestamptz, timetable_version integer, strike_at timestamptz)
+            resolve_again_at timestamptz, resolve_due_at timestamptz, timetable_version integer, strike_at timestamptz,
+            respond_latest timestamptz)
     """,
     "contacts": """
         INSERT INTO case_contacts (case_id, ref, at)
@@ -96,8 +111,9 @@ WRITES: dict[str, str] = {
     """,
     "orders": """
         UPDATE orders o SET version = o.version + 1,
-            cancelled_at = CASE WHEN c.is_cancelled THEN c.at ELSE o.cancelled_at END
-        FROM doc, jsonb_to_recordset(d->'orders') AS c(order_id text, is_cancelled boolean, at timestamptz)
+            cancelled_at = CASE WHEN c.is_cancelled THEN c.at ELSE o.cancelled_at END,
+            kept_minor = o.kept_minor + coalesce(c.kept_minor, 0)
+        FROM doc, jsonb_to_recordset(d->'orders') AS c(order_id text, is_cancelled boolean, at timestamptz, kept_minor bigint)
         WHERE o.order_id = c.order_id
     """,
     "answers": """
@@ -107,22 +123,19 @@ WRITES: dict[str, str] = {
             status integer, body text, created_at timestamptz)
     """,
     "benefits": """
-        UPDATE benefits b SET restored_at = r.at
-        FROM doc, jsonb_to_recordset(d->'benefits') AS r(order_id text, benefit_id text, at timestamptz)
+        UPDATE benefits b SET restored_at = r.at, reissued_until = CASE WHEN b.valid_until <= r.at THEN r.reissue_until END,
+            returned_as = returned_as(b.valid_until, r.at, r.reissue_until)
+        FROM doc, jsonb_to_recordset(d->'benefits') AS r(order_id text, benefit_id text, at timestamptz, reissue_until timestamptz)
         WHERE (b.order_id, b.benefit_id) = (r.order_id, r.benefit_id) AND b.restored_at IS NULL
-        RETURNING b.account, b.amount
+        RETURNING b.account, b.kind, b.amount, b.returned_as
     """,
 }
 """One write per section of the document; a section that is empty costs nothing."""
 
 CREDIT_ACCOUNTS = """
-    UPDATE benefit_accounts a SET balance = a.balance + r.amount
-    FROM (
-        SELECT x.account, sum(x.amount) AS amount FROM write_benefits x JOIN (
-            SELECT a.account FROM benefit_accounts a WHERE a.account IN (SELECT account FROM write_benefits)
-            ORDER BY a.account FOR NO KEY UPDATE) locked USING (account)
-        GROUP BY x.account) r
-    WHERE a.account = r.account
+    SELECT credit_account(account, kind, amount) FROM (
+        SELECT account, kind, sum(amount)::bigint AS amount FROM write_benefits WHERE returned_as <> 'expired'
+        GROUP BY account, kind ORDER BY account) r
 """
 
 
@@ -233,6 +246,7 @@ def to_case(row: Mapping[str, Any]) -> Case:
                 verdict=Verdict(part["verdict"]),
                 policy_rule=part["policy_rule"],
                 returned_minor=part["returned_minor"],
+                lost_minor=part["lost_minor"],
             )
             for part in row["parts"] or ()
         ),
@@ -254,6 +268,7 @@ def _to_clocks(row: Mapping[str, Any]) -> Clocks:
         respond_half_at=_instant(row["respond_half_at"]),
         respond_again_at=_instant(row["respond_again_at"]),
         respond_rung=Rung(row["respond_rung"]),
+        respond_latest=_instant(row["respond_latest"]),
         resolve_from=resolve_from,
         resolve_half_at=_instant(row["resolve_half_at"]),
         resolve_again_at=_instant(row["resolve_again_at"]),
@@ -391,13 +406,14 @@ async def plan_part(
     completes_order: bool,
     way: str = Way.STOP,
     kept_minor: int = 0,
+    lost_minor: int = 0,
 ) -> None:
     """A part as a person let it start: planned from the order as it was at that moment. What is kept stands on the order too."""
     await conn.execute(
         """
         UPDATE case_parts SET kind = %(kind)s, shipment_id = %(shipment_id)s, stage = %(stage)s, refund_on = %(refund_on)s,
             returned_minor = %(returned_minor)s, completes_order = %(completes_order)s, way = %(way)s,
-            kept_minor = %(kept_minor)s, state = 'executing', is_decided = true
+            kept_minor = %(kept_minor)s, lost_minor = %(lost_minor)s, state = 'executing', is_decided = true
         WHERE case_id = %(case_id)s AND part_no = %(part_no)s
         """,
         {
@@ -409,6 +425,7 @@ async def plan_part(
             "completes_order": completes_order,
             "way": way,
             "kept_minor": kept_minor,
+            "lost_minor": lost_minor,
             "case_id": case_id,
             "part_no": part_no,
         },
@@ -433,9 +450,9 @@ async def unkeep(conn: Connection, case_id: str, part_no: int) -> None:
     await conn.execute(
         """
         WITH given AS (
-            UPDATE case_parts new SET kept_minor = 0 FROM case_parts old
+            UPDATE case_parts new SET kept_minor = 0, lost_minor = 0 FROM case_parts old
             WHERE (new.case_id, new.part_no) = (%(c)s, %(p)s) AND (old.case_id, old.part_no) = (new.case_id, new.part_no)
-              AND old.kept_minor > 0
+              AND old.kept_minor + old.lost_minor > 0
             RETURNING old.kept_minor)
         UPDATE orders SET kept_minor = orders.kept_minor - given.kept_minor
         FROM given WHERE order_id = (SELECT order_id FROM cases WHERE case_id = %(c)s)

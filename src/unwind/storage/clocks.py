@@ -14,6 +14,7 @@ COLUMNS = (
     "respond_half_at",
     "respond_again_at",
     "respond_rung",
+    "respond_latest",
     "resolve_from",
     "resolve_half_at",
     "resolve_again_at",

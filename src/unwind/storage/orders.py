@@ -27,6 +27,7 @@ from unwind.domain.order import (
 )
 from unwind.domain.stage import ON_THE_WAY, Stage
 from unwind.domain.stock import Bucket
+from unwind.domain.terms import OnPartial, Payer, Purpose, money_terms, order_terms
 from unwind.storage.database import Connection, to_json
 
 BUCKETS = tuple(bucket.value for bucket in Bucket)
@@ -37,7 +38,7 @@ SELECT o.*, unwind_now() AS now,
     (SELECT jsonb_agg(to_jsonb(l) ORDER BY l.line_id) FROM order_lines l WHERE l.order_id = o.order_id) AS lines,
     (SELECT jsonb_agg(to_jsonb(d) ORDER BY d.discount_id) FROM order_discounts d WHERE d.order_id = o.order_id)
         AS discounts,
-    (SELECT jsonb_agg(to_jsonb(p) || jsonb_build_object('share_minor', op.share_minor, 'booked_minor', (
+    (SELECT jsonb_agg(to_jsonb(p) || jsonb_build_object('share_minor', op.share_minor, 'purpose', op.purpose, 'booked_minor', (
                 SELECT coalesce(sum(r.amount_minor), 0) FROM refunds r
                 WHERE r.order_id = o.order_id AND r.payment_id = p.payment_id
                   AND r.state IN ('reserved', 'sent', 'final')), 'adopted', (
@@ -50,12 +51,14 @@ SELECT o.*, unwind_now() AS now,
                 FROM shipment_lines sl WHERE sl.order_id = s.order_id AND sl.shipment_id = s.shipment_id))
             ORDER BY s.shipment_id)
         FROM shipments s WHERE s.order_id = o.order_id) AS shipments,
-    (SELECT jsonb_agg(to_jsonb(b) ORDER BY b.benefit_id) FROM benefits b WHERE b.order_id = o.order_id) AS benefits,
+    (SELECT jsonb_agg(to_jsonb(b) || jsonb_build_object('balance', CASE WHEN b.is_earned THEN (
+                SELECT a.balance FROM benefit_accounts a WHERE a.account = b.account) END) ORDER BY b.benefit_id)
+        FROM benefits b WHERE b.order_id = o.order_id) AS benefits,
     (SELECT jsonb_object_agg(ol.line_id, ol.case_id) FROM open_lines ol WHERE ol.order_id = o.order_id) AS open_lines,
     (SELECT jsonb_agg(DISTINCT cl.line_id) FROM case_lines cl JOIN case_parts cp USING (case_id, part_no)
         WHERE cl.order_id = o.order_id AND cp.state IN ('executing', 'review') AND EXISTS (
             SELECT FROM legs g WHERE g.case_id = cp.case_id AND g.part_no = cp.part_no
-              AND g.state NOT IN ('succeeded', 'released', 'waived'))) AS provisional,
+              AND g.kind NOT IN ('claw_back_benefit', 'reverse_invoice') AND g.state NOT IN ('succeeded', 'released', 'waived'))) AS provisional,
     (SELECT wrapped_key FROM order_keys k WHERE k.order_id = o.order_id) AS wrapped_key
 FROM orders o WHERE o.order_id = ANY(%s)
 """
@@ -106,9 +109,10 @@ def to_order_row(row: Mapping[str, Any]) -> OrderRow:
         discounts=tuple(_discount(d) for d in row["discounts"] or ()),
         payments=payments,
         shipments=tuple(_shipment(s) for s in row["shipments"] or ()),
-        benefits=tuple(_benefit(b) for b in row["benefits"] or ()),
+        benefits=tuple(_benefit(b, is_ours=row["merchant"]["authority"] == "local") for b in row["benefits"] or ()),
         kept_minor=row["kept_minor"],
         store_id=row["store_id"],
+        terms=order_terms(row["terms"]),
     )
     return OrderRow(
         order=order,
@@ -135,6 +139,7 @@ def _merchant(row: Mapping[str, Any]) -> Merchant:
         may_only_tell=row["may_only_tell"],
         limits=row["limits"],
         has_breaker=row["breaker_at"] is not None,
+        money=money_terms(row["money_terms"]),
     )
 
 
@@ -158,6 +163,7 @@ def _line(row: Mapping[str, Any], provisional: frozenset[str]) -> Line:
         taken_units=row["taken_units"],
         buckets={Bucket(name): row[name] for name in BUCKETS},
         is_provisional=row["line_id"] in provisional,
+        tax_minor=row["tax_minor"],
     )
 
 
@@ -168,6 +174,8 @@ def _discount(row: Mapping[str, Any]) -> Discount:
         funder=Funder(row["funder"]),
         returns_as=ReturnsAs(row["returns_as"]),
         by_line=row["by_line"],
+        threshold_minor=row["threshold_minor"],
+        on_partial=None if row["on_partial"] is None else OnPartial(row["on_partial"]),
     )
 
 
@@ -185,6 +193,8 @@ def _payment(row: Mapping[str, Any]) -> Payment:
         booked_minor=row["booked_minor"],
         elsewhere_minor=row["elsewhere_minor"],
         adopted=tuple(row["adopted"]),
+        purpose=Purpose(row["purpose"]),
+        payer=Payer(row["payer"]),
     )
 
 
@@ -201,7 +211,7 @@ def _shipment(row: Mapping[str, Any]) -> Shipment:
     )
 
 
-def _benefit(row: Mapping[str, Any]) -> Benefit:
+def _benefit(row: Mapping[str, Any], *, is_ours: bool) -> Benefit:
     return Benefit(
         benefit_id=row["benefit_id"],
         kind=row["kind"],
@@ -209,6 +219,9 @@ def _benefit(row: Mapping[str, Any]) -> Benefit:
         amount=row["amount"],
         is_restored=row["restored_at"] is not None,
         line_id=row["line_id"],
+        is_earned=row["is_earned"],
+        valid_until=_instant(row["valid_until"]),
+        balance=row["balance"] if is_ours else None,
     )
 
 
@@ -228,42 +241,45 @@ async def insert_orders(conn: Connection, documents: Sequence[Mapping[str, Any]]
 _INSERTS = (
     """
     INSERT INTO orders (order_id, merchant_id, buyer_ref, currency, placed_at, pay_by, planned_dispatch_at, released_stage,
-        promise, shipping_minor, risk, revision, is_paid, store_id, wave, pick_label)
+        promise, shipping_minor, risk, revision, is_paid, store_id, wave, pick_label, terms)
     SELECT order_id, merchant_id, buyer_ref, currency, placed_at, pay_by, planned_dispatch_at, released_stage,
-        promise, shipping_minor, risk, revision, is_paid, coalesce(store_id, ''), coalesce(wave, ''), coalesce(pick_label, '')
+        promise, shipping_minor, risk, revision, is_paid, coalesce(store_id, ''), coalesce(wave, ''), coalesce(pick_label, ''),
+        coalesce(terms, '{}')
     FROM jsonb_to_recordset(%s) AS o(order_id text, merchant_id text, buyer_ref text, currency text, placed_at timestamptz,
         pay_by timestamptz, planned_dispatch_at timestamptz, released_stage text, promise text, shipping_minor bigint,
-        risk text, revision bigint, is_paid boolean, store_id text, wave text, pick_label text)
+        risk text, revision bigint, is_paid boolean, store_id text, wave text, pick_label text, terms jsonb)
     """,
     """
     INSERT INTO order_lines (order_id, line_id, sku, location, pool, title, quantity, unit_price_minor, traits,
-        parent_line_id, reserved)
+        parent_line_id, reserved, tax_minor)
     SELECT o.order_id, l.line_id, l.sku, l.location, l.pool, l.title, l.quantity, l.unit_price_minor, l.traits,
-        l.parent_line_id, l.quantity
+        l.parent_line_id, l.quantity, coalesce(l.tax_minor, 0)
     FROM jsonb_to_recordset(%s) AS o(order_id text, lines jsonb),
         jsonb_to_recordset(o.lines) AS l(line_id text, sku text, location text, pool text, title text, quantity integer,
-            unit_price_minor bigint, traits jsonb, parent_line_id text)
+            unit_price_minor bigint, traits jsonb, parent_line_id text, tax_minor bigint)
     """,
     """
-    INSERT INTO order_discounts (order_id, discount_id, amount_minor, funder, returns_as, by_line)
-    SELECT o.order_id, d.discount_id, d.amount_minor, d.funder, d.returns_as, d.by_line
+    INSERT INTO order_discounts (order_id, discount_id, amount_minor, funder, returns_as, by_line, threshold_minor, on_partial)
+    SELECT o.order_id, d.discount_id, d.amount_minor, d.funder, d.returns_as, d.by_line, coalesce(d.threshold_minor, 0),
+        d.on_partial
     FROM jsonb_to_recordset(%s) AS o(order_id text, discounts jsonb),
         jsonb_to_recordset(o.discounts) AS d(discount_id text, amount_minor bigint, funder text, returns_as text,
-            by_line jsonb)
+            by_line jsonb, threshold_minor bigint, on_partial text)
     """,
     """
-    INSERT INTO payments (payment_id, connection, trade_no, method, currency, state, funder, returns_as, captured_minor)
-    SELECT p.payment_id, p.connection, p.trade_no, p.method, o.currency, p.state, p.funder, p.returns_as, p.captured_minor
+    INSERT INTO payments (payment_id, connection, trade_no, method, currency, state, funder, returns_as, captured_minor, payer)
+    SELECT p.payment_id, p.connection, p.trade_no, p.method, o.currency, p.state, p.funder, p.returns_as, p.captured_minor,
+        coalesce(p.payer, 'buyer')
     FROM jsonb_to_recordset(%s) AS o(currency text, payments jsonb),
         jsonb_to_recordset(o.payments) AS p(payment_id text, connection text, trade_no text, method text, state text,
-            funder text, returns_as text, captured_minor bigint)
+            funder text, returns_as text, captured_minor bigint, payer text)
     ON CONFLICT (payment_id) DO NOTHING
     """,
     """
-    INSERT INTO order_payments (order_id, payment_id, share_minor)
-    SELECT o.order_id, p.payment_id, p.share_minor
+    INSERT INTO order_payments (order_id, payment_id, share_minor, purpose)
+    SELECT o.order_id, p.payment_id, p.share_minor, coalesce(p.purpose, 'full')
     FROM jsonb_to_recordset(%s) AS o(order_id text, payments jsonb),
-        jsonb_to_recordset(o.payments) AS p(payment_id text, share_minor bigint)
+        jsonb_to_recordset(o.payments) AS p(payment_id text, share_minor bigint, purpose text)
     """,
     """
     INSERT INTO benefit_accounts (account, kind, balance)
@@ -273,10 +289,11 @@ _INSERTS = (
     ON CONFLICT (account) DO NOTHING
     """,
     """
-    INSERT INTO benefits (order_id, benefit_id, kind, account, amount, line_id)
-    SELECT o.order_id, b.benefit_id, b.kind, b.account, b.amount, b.line_id
+    INSERT INTO benefits (order_id, benefit_id, kind, account, amount, line_id, is_earned, valid_until)
+    SELECT o.order_id, b.benefit_id, b.kind, b.account, b.amount, b.line_id, coalesce(b.is_earned, false), b.valid_until
     FROM jsonb_to_recordset(%s) AS o(order_id text, benefits jsonb),
-        jsonb_to_recordset(o.benefits) AS b(benefit_id text, kind text, account text, amount bigint, line_id text)
+        jsonb_to_recordset(o.benefits) AS b(benefit_id text, kind text, account text, amount bigint, line_id text,
+            is_earned boolean, valid_until timestamptz)
     """,
 )
 
@@ -287,10 +304,10 @@ async def update_shop_facts(conn: Connection, document: Mapping[str, Any]) -> No
         """
         UPDATE orders SET revision = %(revision)s, planned_dispatch_at = %(planned_dispatch_at)s, pay_by = %(pay_by)s,
             released_stage = %(released_stage)s, promise = %(promise)s, risk = %(risk)s, is_paid = %(is_paid)s,
-            wave = %(wave)s, pick_label = %(pick_label)s, version = version + 1
+            wave = %(wave)s, pick_label = %(pick_label)s, terms = %(terms)s::jsonb, version = version + 1
         WHERE order_id = %(order_id)s
         """,
-        {"wave": "", "pick_label": "", **document},
+        {"wave": "", "pick_label": "", **document, "terms": to_json(document.get("terms", {}))},
     )
     await conn.execute(
         """
@@ -307,20 +324,21 @@ async def upsert_payment(conn: Connection, order_id: str, currency: str, payment
     cursor = await conn.execute(
         """
         WITH old AS (SELECT state, captured_minor FROM payments WHERE payment_id = %(payment_id)s FOR NO KEY UPDATE)
-        INSERT INTO payments AS p (payment_id, connection, trade_no, method, currency, state, funder, returns_as, captured_minor)
+        INSERT INTO payments AS p (payment_id, connection, trade_no, method, currency, state, funder, returns_as, captured_minor,
+            payer)
         VALUES (%(payment_id)s, %(connection)s, %(trade_no)s, %(method)s, %(currency)s, %(state)s, %(funder)s,
-            %(returns_as)s, %(captured_minor)s)
+            %(returns_as)s, %(captured_minor)s, %(payer)s)
         ON CONFLICT (payment_id) DO UPDATE SET
             state = CASE WHEN p.state = 'captured' THEN 'captured' ELSE excluded.state END,
             captured_minor = greatest(p.captured_minor, excluded.captured_minor)
         RETURNING p.state = 'captured' AND coalesce((SELECT state FROM old), '') <> 'captured' AS is_newly_captured
         """,
-        {**payment, "currency": currency},
+        {"payer": Payer.BUYER, **payment, "currency": currency},
     )
     row = await cursor.fetchone()
     await conn.execute(
-        "INSERT INTO order_payments (order_id, payment_id, share_minor) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-        (order_id, payment["payment_id"], payment["share_minor"]),
+        "INSERT INTO order_payments (order_id, payment_id, share_minor, purpose) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (order_id, payment["payment_id"], payment["share_minor"], payment.get("purpose", Purpose.FULL)),
     )
     return bool(row and row["is_newly_captured"])
 
@@ -413,6 +431,15 @@ async def now(conn: Connection) -> datetime:
     assert row is not None  # noqa: S101 - a SELECT without FROM has one row
     at: datetime = row["now"]
     return at
+
+
+async def platform_deadline(conn: Connection, order_id: str) -> datetime | None:
+    """When the platform that settles this order decides by itself."""
+    cursor = await conn.execute(
+        "SELECT (terms->>'platform_deadline_at')::timestamptz AS at FROM orders WHERE order_id = %s", (order_id,)
+    )
+    row = await cursor.fetchone()
+    return row["at"] if row else None
 
 
 async def mark_paid(conn: Connection, order_id: str) -> None:

@@ -1,10 +1,10 @@
 """For buyers and everybody who speaks for them: ask, look, withdraw; and what would happen if."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
@@ -19,6 +19,7 @@ from unwind.flow.promotions import overlay_for
 from unwind.flow.receive import Request, spoken_by
 from unwind.flow.wording import place_text
 from unwind.storage import cases, messages, money, orders, questions, queue
+from unwind.tagging import Reason
 from unwind.web.access import Caller, Wired, who
 from unwind.web.responses import ERRORS, json_response
 from unwind.web.schemas.cancellations import AgreementIn, AppealIn, CancellationIn, CancellationOut
@@ -26,6 +27,7 @@ from unwind.web.schemas.desk import AnswerIn
 
 router = APIRouter(prefix="/api/v1", tags=["cancellations"])
 KEY_LENGTH_MAX = 200
+WishedLine = Annotated[str, Field(pattern=r"^[^\s]{1,64}:[1-9][0-9]{0,5}$")]
 FILE_HEADERS = {
     "Content-Disposition": "attachment",
     "X-Content-Type-Options": "nosniff",
@@ -79,6 +81,7 @@ async def ask_to_cancel(request: HttpRequest) -> Response:
         operator_id=body.operator_id,
         merchant_reason=body.merchant_reason or "",
         evidence_ref=body.evidence_ref,
+        consent=body.consent,
     )
     given = await intake.receive(caller, spoken_by(caller, asked))
     headers = {"Idempotent-Replayed": "true"} if given.is_replay else {}
@@ -204,11 +207,23 @@ async def answer_merchant(services: Wired, caller: Caller, case_id: str, body: A
 
 
 @router.get("/orders/{order_id}/cancellability", responses=ERRORS)
-async def cancellability(services: Wired, caller: Caller, order_id: str) -> Response:
-    """A dry run: what would happen now, what comes back, who can still stop the goods and until when. Changes nothing."""
+async def cancellability(
+    services: Wired,
+    caller: Caller,
+    order_id: str,
+    line: Annotated[list[WishedLine], Query(max_length=500, description="line_id:units; none named: everything")] = [],  # noqa: B006 - as FastAPI reads it
+    reason: Reason = Reason.CHANGED_MIND,
+) -> Response:
+    """A dry run: what would happen now, what comes back, who can still stop the goods and until when. Changes nothing.
+
+    Where less would return than was paid, as published, `consent` says how much; its digest goes with the request, or a person asks for it.
+    """
     async with services.database.connection() as conn:
         row = await orders.read_order(conn, order_id)
     if row is None:
         raise Refusal("not_found")
     authorise(caller, Scope.ORDERS_READ, merchant_id=row.order.merchant.merchant_id, order_id=order_id)
-    return json_response(preview.preview(row, policy=services.policy, overlay=overlay_for(services, row)))
+    named = [one.rpartition(":") for one in line]
+    wish = {LineId(line_id): int(units) for line_id, _, units in named} or None
+    overlay = overlay_for(services, row)
+    return json_response(preview.preview(row, policy=services.policy, overlay=overlay, wish=wish, reason=reason))

@@ -31,6 +31,7 @@ from unwind.web.schemas.desk import (
     OpinionIn,
     RulingIn,
     SecondIn,
+    WaiveIn,
 )
 
 router = APIRouter(prefix="/api/v1/desk", tags=["decisions"])
@@ -41,13 +42,13 @@ PageSize = Annotated[int, Query(ge=1, le=200)]
 async def preview_decision(services: Wired, caller: Caller, case_id: str, body: RulingIn) -> Response:
     """What the decision would do: money per payment, coupons, stock, parcel, messages. Worked out by doing it and giving it up again."""
     locked, seen = await review.rehearse(services, caller, case_id, body.ruling())
-    methods = {p.payment_id: p.method for p in locked.order.payments}
+    routes = {p.payment_id: (p.method, p.payer) for p in locked.order.payments}
     parts = plan_document(seen.carried.parts)
     for part in parts:
         shares = [
-            (methods.get(leg["target"], ""), leg["amount_minor"])
+            (*routes[leg["target"]], leg["amount_minor"])
             for leg in part["legs"]
-            if leg["target"] in methods and leg["kind"] in {"refund", "restore_benefit"}
+            if leg["target"] in routes and leg["kind"] in {"refund", "restore_benefit"}
         ]
         part["refund"] = refund_estimate(shares, locked.order.currency)
     return json_response(
@@ -197,6 +198,13 @@ async def note_outcome(services: Wired, caller: Caller, case_id: str, leg_no: in
     evidence: dict[str, str | int] = {"reference": body.reference}
     evidence |= {f"scrap:{line_id}": units for line_id, units in body.scrap.items()}
     await hand_work.note_outcome(services, caller, case_id, leg_no, is_done=body.outcome == "done", evidence=evidence)
+    return await one_case(services, caller, case_id)
+
+
+@router.post("/cases/{case_id}/legs/{leg_no}/waive", responses=ERRORS)
+async def waive_leg(services: Wired, caller: Caller, case_id: str, leg_no: int, body: WaiveIn) -> Response:
+    """A red letter or a claw-back is given up by name, with why; the case may then be sealed without it."""
+    await hand_work.waive(services, caller, case_id, leg_no, why=body.why)
     return await one_case(services, caller, case_id)
 
 

@@ -20,7 +20,7 @@ from unwind.web.responses import ERRORS, json_response
 from unwind.web.schemas.desk import BuyerQuestionIn, DecisionIn, OtherAccountIn, SettleDifferenceIn, TaskResultIn
 
 router = APIRouter(prefix="/api/v1/desk", tags=["desk"])
-Audience = Literal["warehouse", "carrier", "finance", "merchant", "store"]
+Audience = Literal["warehouse", "carrier", "finance", "merchant", "store", "platform"]
 PageSize = Annotated[int, Query(ge=1, le=200)]
 
 
@@ -142,5 +142,7 @@ async def answer_task(services: Wired, caller: Caller, task_id: str, body: TaskR
     evidence: dict[str, str | int] = {f"scrap:{line_id}": units for line_id, units in body.scrap.items()}
     if body.reference:
         evidence["reference"] = body.reference
+    if body.confirmation:
+        evidence["confirmation"] = body.confirmation
     await hand_work.answer_task(services, caller, task_id, is_done=body.outcome == "done", evidence=evidence)
     return json_response({"task_id": task_id, "outcome": body.outcome})

@@ -13,7 +13,7 @@ from unwind.storage import orders, stock
 from unwind.web.access import Caller, Wired, mint_buyer_token
 from unwind.web.responses import ERRORS, json_response
 from unwind.web.schemas.fields import Id
-from unwind.web.schemas.orders import EventIn, MerchantIn, OrderIn, StockIn
+from unwind.web.schemas.orders import AccountIn, EventIn, MerchantIn, OrderIn, StockIn
 
 router = APIRouter(prefix="/api/v1", tags=["integration"])
 TOKEN_LIFE_S = 1800
@@ -90,7 +90,8 @@ async def buyer_token(services: Wired, caller: Caller, order_id: Id) -> Response
 @router.put("/merchants/{merchant_id}", responses=ERRORS)
 async def put_merchant(services: Wired, caller: Caller, merchant_id: Id, body: MerchantIn) -> Response:
     authorise(caller, Scope.ADMIN, merchant_id=merchant_id)
-    await order_book.put_merchant(services, {**body.model_dump(), "merchant_id": merchant_id})
+    document = {**body.model_dump(), "money_terms": body.money_terms.document(), "merchant_id": merchant_id}
+    await order_book.put_merchant(services, document)
     return json_response({"merchant_id": merchant_id})
 
 
@@ -99,6 +100,14 @@ async def put_stock(services: Wired, caller: Caller, body: list[StockIn]) -> Res
     """Sets the free units of pools of the built-in shop."""
     authorise(caller, Scope.ADMIN, is_platform=True)
     await order_book.put_stock(services, [row.model_dump() for row in body])
+    return json_response({"rows": len(body)})
+
+
+@router.put("/benefit-accounts", responses=ERRORS)
+async def put_accounts(services: Wired, caller: Caller, body: list[AccountIn]) -> Response:
+    """Sets what accounts of the built-in shop hold: points, coupons, places."""
+    authorise(caller, Scope.ADMIN, is_platform=True)
+    await order_book.put_accounts(services, [row.model_dump() for row in body])
     return json_response({"rows": len(body)})
 
 

@@ -143,6 +143,12 @@ CATALOG: dict[str, tuple[int, str, str]] = {
     "nothing_to_take": (409, "没有交给您的工单", "Nothing was handed over to you"),
     "buyer_must_agree": (409, "须买家同意后才能取消", "The buyer has to agree first"),
     "evidence_needed": (422, "请填写凭证编号", "A reference that proves it is needed"),
+    "confirmation_needed": (
+        422,
+        "购方已入账:请填写购方确认单编号",
+        "The buyer has booked the invoice: where they confirmed the red letter is needed",
+    ),
+    "not_waivable": (409, "该步骤不能放弃", "This step cannot be waived"),
     "calendar_unsound": (422, "工作日历不正确", "The calendar cannot be worked by"),
     "targets_unsound": (422, "时限设置不正确", "The target minutes are not sensible"),
     "scan_from_the_future": (

@@ -50,6 +50,7 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("POST", "/api/v1/orders/{order_id}/store-link"): Scope.ORDERS_WRITE,
     ("PUT", "/api/v1/merchants/{merchant_id}"): Scope.ADMIN,
     ("PUT", "/api/v1/stock"): Scope.ADMIN,
+    ("PUT", "/api/v1/benefit-accounts"): Scope.ADMIN,
     ("GET", "/api/v1/stock"): Scope.STOCK_READ,
     # the desk
     ("GET", "/api/v1/desk/stream"): Scope.CASES_DECIDE,
@@ -64,6 +65,7 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("POST", "/api/v1/desk/cases/{case_id}/questions/{n}/answer"): Scope.CASES_DECIDE,
     ("POST", "/api/v1/desk/cases/{case_id}/costs"): Scope.CASES_DECIDE,
     ("POST", "/api/v1/desk/cases/{case_id}/legs/{leg_no}/outcome"): Scope.CASES_DECIDE,
+    ("POST", "/api/v1/desk/cases/{case_id}/legs/{leg_no}/waive"): Scope.MONEY_SETTLE,
     ("GET", "/api/v1/desk/approvals"): Scope.CASES_LEAD,
     ("POST", "/api/v1/desk/approvals/{question_id}"): Scope.CASES_LEAD,
     ("GET", "/api/v1/desk/recalls"): Scope.DESK_READ,

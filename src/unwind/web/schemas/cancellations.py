@@ -21,6 +21,9 @@ class CancellationIn(Strict):
     operator_id: Ref = Field(default="", description="channel `store`: who stands behind it")
     merchant_reason: MerchantReason | None = Field(default=None, description="channel `merchant`: why it cancels")
     evidence_ref: Ref = Field(default="", description="channel `merchant`: where that is shown")
+    consent: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = Field(
+        default="", description="`consent.digest` of the dry run: the buyer has seen what is kept, and agrees"
+    )
 
 
 class AgreementIn(Strict):

@@ -117,6 +117,10 @@ class LegOutcomeIn(Strict):
     scrap: dict[Id, Units] = Field(default={}, description="units of a returned parcel that are not fit for sale")
 
 
+class WaiveIn(Strict):
+    why: ReasonCode
+
+
 class CostsIn(Strict):
     costs: Annotated[list[CostIn], Field(min_length=1, max_length=20)]
     part_no: Annotated[int, Field(ge=1)] | None = None
@@ -137,7 +141,8 @@ class BuyerQuestionIn(Strict):
 class TaskResultIn(Strict):
     outcome: Literal["done", "refused"]
     scrap: dict[Id, Units] = Field(default={}, description="units of a returned parcel that are not fit for sale")
-    reference: Annotated[str, Field(max_length=64, pattern=r"^[0-9A-Za-z_.:\-]*$")] = ""
+    reference: Reference = ""
+    confirmation: Reference = Field(default="", description="of a red letter the buyer confirms: where they did")
 
 
 class OtherAccountIn(Strict):

@@ -6,6 +6,18 @@ from pydantic import AwareDatetime, Field
 
 from unwind.domain.order import Dependence, Funder, Presale, Promise, ReturnsAs, VirtualState
 from unwind.domain.stage import Stage
+from unwind.domain.terms import (
+    AfterBalance,
+    Customs,
+    ExpiredCoupon,
+    GroupState,
+    InvoiceState,
+    OnPartial,
+    Payer,
+    Purpose,
+    Settler,
+    SpentPoints,
+)
 from unwind.web.schemas.fields import Currency, Id, Minor, Ref, Short, Strict, Units
 
 ShipmentStage = Annotated[Stage, Field(description="as the shop reports it; on the road only counts once picked up")]
@@ -28,6 +40,7 @@ class LineIn(Strict):
     title: Annotated[str, Field(min_length=1, max_length=200)]
     quantity: Units
     unit_price_minor: Minor
+    tax_minor: Minor = Field(default=0, description="customs duties and taxes of the whole line, on top of its price")
     traits: Traits = Traits()
     parent_line_id: Id | None = None
 
@@ -38,6 +51,8 @@ class DiscountIn(Strict):
     funder: Funder = Funder.MERCHANT
     returns_as: ReturnsAs = ReturnsAs.VOID
     by_line: dict[Id, Minor] = Field(default={}, description="the shop's own allocation; empty: by value")
+    threshold_minor: Minor = Field(default=0, description="given from this much of goods on (满减); 0: on no condition")
+    on_partial: OnPartial | None = Field(default=None, description="null: as the merchant's `money_terms` say")
 
 
 class PaymentIn(Strict):
@@ -50,6 +65,10 @@ class PaymentIn(Strict):
     captured_minor: Minor = Field(default=0, description="captured on the whole payment")
     funder: Funder = Funder.BUYER
     returns_as: ReturnsAs = ReturnsAs.CASH
+    purpose: Purpose = Field(
+        default=Purpose.FULL, description="of a pre-sale: its deposit (定金) or its balance (尾款)"
+    )
+    payer: Payer = Field(default=Payer.BUYER, description="other: somebody paid for the buyer (亲友代付)")
 
 
 class ShipmentIn(Strict):
@@ -65,10 +84,35 @@ class ShipmentIn(Strict):
 
 class BenefitIn(Strict):
     benefit_id: Id
-    kind: Literal["coupon", "points", "quota"]
+    kind: Literal["coupon", "points", "quota", "group_place"]
     account: Annotated[str, Field(min_length=1, max_length=100)]
     amount: Units
     line_id: Id | None = None
+    is_earned: bool = Field(default=False, description="given for the order and taken back with it; else used up by it")
+    valid_until: AwareDatetime | None = Field(
+        default=None, description="of a coupon: it comes back with its own validity"
+    )
+
+
+class TermsIn(Strict):
+    """What the shop knows about this order that bears on its money."""
+
+    invoice: InvoiceState = InvoiceState.NONE
+    invoice_no: Ref = ""
+    customs: Customs = Field(default=Customs.NONE, description="of a cross-border order")
+    group: GroupState = Field(default=GroupState.NONE, description="of a group purchase (拼团)")
+    group_id: Ref = ""
+    settled_by: Settler = Field(default=Settler.US, description="platform: it moves the money and sets the deadline")
+    platform: Ref = ""
+    platform_deadline_at: AwareDatetime | None = Field(default=None, description="by then it decides by itself")
+    free_postage_from_minor: Minor = Field(
+        default=0, description="postage was free from this much of goods on; 0: not so"
+    )
+    postage_minor: Minor = Field(default=0, description="what it costs below that")
+
+    def document(self) -> dict[str, Any]:
+        """What is not as usual."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 class BuyerIn(Strict):
@@ -113,6 +157,7 @@ class OrderIn(Strict):
     payments: Annotated[list[PaymentIn], Field(max_length=50)] = Field(default=[])
     shipments: Annotated[list[ShipmentIn], Field(max_length=100)] = Field(default=[])
     benefits: Annotated[list[BenefitIn], Field(max_length=100)] = Field(default=[])
+    terms: TermsIn = TermsIn()
     buyer: BuyerIn = BuyerIn()
     recipient: RecipientIn = RecipientIn()
 
@@ -121,6 +166,7 @@ class OrderIn(Strict):
         return {
             **self.model_dump(exclude={"buyer", "recipient"}),
             "order_id": order_id,
+            "terms": self.terms.document(),
             "buyer": {
                 **self.buyer.model_dump(exclude_none=True),
                 **{f"recipient_{name}": text for name, text in self.recipient.model_dump(exclude_none=True).items()},
@@ -158,6 +204,31 @@ class StockIn(Strict):
     is_pool_open: bool = True
 
 
+class AccountIn(Strict):
+    """What an account of the built-in shop holds: points, coupons, places."""
+
+    account: Annotated[str, Field(min_length=1, max_length=100)]
+    kind: Id
+    balance: Annotated[int, Field(ge=0, strict=True)]
+
+
+class MoneyTermsIn(Strict):
+    """As published before ordering; docs/money.md says what each means."""
+
+    on_partial: OnPartial = OnPartial.PRO_RATA
+    expired_coupons: ExpiredCoupon = ExpiredCoupon.EXPIRED
+    reissue_days: Annotated[int, Field(ge=1, le=366, strict=True)] = 30
+    spent_points: SpentPoints = SpentPoints.WAIVE
+    hundred_points_minor: Annotated[int, Field(ge=0, le=1_000_000, strict=True)] = 100
+    deposit_after_balance: AfterBalance = AfterBalance.REVIEW
+    deposit_cap_percent: Annotated[int, Field(ge=0, le=100, strict=True)] = 20
+    keeps_released_tax: bool = True
+
+    def document(self) -> dict[str, Any]:
+        """What is not as usual."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
 class MerchantIn(Strict):
     name: Annotated[str, Field(min_length=1, max_length=100)]
     authority: Literal["local", "remote"] = "local"
@@ -178,5 +249,6 @@ class MerchantIn(Strict):
     may_only_tell: bool = Field(
         default=False, description="its published terms let it cancel paid orders; else the buyer has to agree"
     )
+    money_terms: MoneyTermsIn = MoneyTermsIn()
     quiet_from: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 1320
     quiet_to: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 480
