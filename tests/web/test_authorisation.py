@@ -105,6 +105,7 @@ EXPECTED: dict[str, Row] = {
     "POST /api/v1/orders/{order_id}/store-link": row(SHOP),
     "PUT /api/v1/merchants/{merchant_id}": row(ADMIN),
     "PUT /api/v1/stock": row(ADMIN, "platform"),
+    "PUT /api/v1/benefit-accounts": row(ADMIN, "platform"),
     "GET /api/v1/stock": row(DESK | {"ops", "warehouse", "auditor", "integrator"}, "platform"),
     "GET /api/v1/desk/stream": row(DESK, "list"),
     "GET /api/v1/desk/cases": row(READERS, "list"),
@@ -118,6 +119,7 @@ EXPECTED: dict[str, Row] = {
     "POST /api/v1/desk/cases/{case_id}/questions/{n}/answer": row(DESK),
     "POST /api/v1/desk/cases/{case_id}/costs": row(DESK),
     "POST /api/v1/desk/cases/{case_id}/legs/{leg_no}/outcome": row(DESK),
+    "POST /api/v1/desk/cases/{case_id}/legs/{leg_no}/waive": row({"lead", "finance", "admin"}),
     "GET /api/v1/desk/approvals": row({"lead", "admin"}, "list"),
     "POST /api/v1/desk/approvals/{question_id}": row({"lead", "admin"}),
     "GET /api/v1/desk/recalls": row(READERS, "list"),
@@ -524,6 +526,7 @@ BODIES: dict[str, Callable[[Target], Any]] = {
     },
     "PUT /api/v1/merchants/{merchant_id}": lambda t: {"name": t.shop, "warehouse": "manual"},
     "PUT /api/v1/stock": lambda _: [],
+    "PUT /api/v1/benefit-accounts": lambda _: [],
     "POST /api/v1/desk/cases/{case_id}/decisions": lambda _: {
         "choice": "decline",
         "case_version": 9999,
@@ -556,6 +559,7 @@ BODIES: dict[str, Callable[[Target], Any]] = {
         "reference": "r-1",
     },
     "POST /api/v1/desk/cases/{case_id}/legs/{leg_no}/outcome": lambda _: {"outcome": "done", "reference": "r-1"},
+    "POST /api/v1/desk/cases/{case_id}/legs/{leg_no}/waive": lambda _: {"why": "goodwill"},
     "POST /api/v1/desk/approvals/{question_id}": lambda _: {"agree": True},
     "POST /api/v1/desk/cases/{case_id}/buyer-question": lambda _: {"reason_code": "photo"},
     "POST /api/v1/desk/cases/{case_id}/legs/{leg_no}/other-account": lambda _: {

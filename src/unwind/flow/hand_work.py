@@ -138,7 +138,7 @@ async def waive(services: Services, principal: Principal, case_id: str, leg_no: 
         authorise(principal, Scope.MONEY_SETTLE, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
         leg = next((g for part in locked.case.parts for g in part.legs if g.leg_no == leg_no), None)
         if leg is None:
-            raise Refusal("not_found")
+            raise Refusal("nothing_to_note")
         require(leg.kind in HOLDS_UP_NOTHING, "not_waivable", kind=leg.kind)
         require(leg.state in {LegState.TASK, LegState.BLOCKED}, "nothing_to_note", state=leg.state)
         await tasks.withdraw_task_of(conn, case_id, leg_no)

@@ -67,6 +67,7 @@ def order_document(invoice: Invoice) -> dict[str, Any]:
                 "title": purchase.title,
                 "quantity": purchase.units,
                 "unit_price_minor": purchase.price_minor,
+                "tax_minor": 0,
                 "traits": {},
                 "parent_line_id": None,
             }
@@ -84,10 +85,13 @@ def order_document(invoice: Invoice) -> dict[str, Any]:
                 "captured_minor": total,
                 "funder": "buyer",
                 "returns_as": "cash",
+                "purpose": "full",
+                "payer": "buyer",
             }
         ],
         "shipments": [],
         "benefits": [],
+        "terms": {},
     }
 
 
