@@ -316,7 +316,8 @@ def line(line_id: str = "L1", *, price: int = 1000, quantity: int = 1, **given: 
     traits = {
         k: given.pop(k)
         for k in list(given)
-        if k in {"perishable", "made_to_order", "production_started", "presale", "virtual", "dependence"}
+        if k
+        in {"perishable", "made_to_order", "production_started", "presale", "virtual", "dependence", "kept_price_minor"}
     }
     return {
         "line_id": line_id,

@@ -113,7 +113,7 @@ async def test_deposit_and_balance_go_back_after_the_balance_is_paid(world: Worl
 
 async def test_a_gift_that_has_left_costs_its_published_price_with_consent(world: World) -> None:
     """500.00 paid; the gift (published: 30.00 if kept) is on the road. The buyer keeps it: 500.00 - 30.00 = 470.00."""
-    gift = line("G1", price=0, parent_line_id="L1", dependence="gift")
+    gift = line("G1", price=0, parent_line_id="L1", dependence="gift", kept_price_minor=3000)
     order_id = await world.order(lines=[line(price=50_000), gift], shipments=[shipment("S1", quantities={"G1": 1})])
     asked = await world.cancel(order_id, channel="hotline", lines={"L1": 1})
     case_id = asked["case_id"]
@@ -122,7 +122,9 @@ async def test_a_gift_that_has_left_costs_its_published_price_with_consent(world
     await world.run()
     assert await world.refunds(order_id) == []
     assert (await world.decide(case_id, "decline", part_no=2)).is_success
-    plan = {"choice": "approve", "part_no": 1, "costs": [{"fee": "gift", "amount_minor": 3000, "bearer": "buyer"}]}
+    proposed = (await world.dossier(case_id))["parts"][0]["published"]["costs"]
+    assert proposed == [{"fee": "gift", "amount_minor": 3000, "bearer": "buyer"}]
+    plan = {"choice": "approve", "part_no": 1, "costs": proposed}
     assert (await world.decide(case_id, **plan)).json()["code"] == "consent_needed"
     await world.identify(order_id)
     await world.ok(

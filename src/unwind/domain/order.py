@@ -112,6 +112,8 @@ class Line:
     buckets: Mapping[Bucket, int]
     is_provisional: bool = False
     """An unfinished part takes units of it back: it may still fall through."""
+    kept_price_minor: int = 0
+    """Of a gift: what one unit costs where the buyer keeps it and not what it hangs on, as published with it."""
     tax_minor: int = 0
     """Customs duties and taxes of the whole line, paid on top of its price."""
 

@@ -6,8 +6,9 @@ Nothing of it is kept where the cancellation is the merchant's fault.
 from dataclasses import dataclass
 
 from unwind.domain.decisions import Bearer, Cost, Fee
-from unwind.domain.order import AttemptState, Order, Presale
+from unwind.domain.order import AttemptState, Dependence, Order, Presale
 from unwind.domain.plan import PartPlan
+from unwind.domain.stage import IN_THE_HOUSE
 from unwind.domain.terms import Customs, Purpose, SpentPoints
 
 
@@ -35,6 +36,7 @@ def published_terms(order: Order, part: PartPlan) -> Published:
         return Published(compensation_minor=deposit)
     wanted = (
         (Fee.DEPOSIT, deposit),
+        (Fee.GIFT, _gifts_kept(order, part)),
         (Fee.TAX, _released_tax(order, part)),
         (Fee.POINTS, _spent_points(order, part)),
     )
@@ -66,6 +68,13 @@ def balance_of(order: Order) -> str:
     if all(p.purpose is not Purpose.DEPOSIT for p in captured):
         return "none"
     return "paid" if sum(p.share_minor for p in captured) >= order.payable_minor else "due"
+
+
+def _gifts_kept(order: Order, part: PartPlan) -> int:
+    """Gifts that have left, by their published price, of what goes back without them. They may come back instead: a person asks."""
+    gifts = [ln for ln in order.lines if ln.dependence is Dependence.GIFT and ln.parent_line_id in part.quantities]
+    gone = [shipment for shipment in order.shipments if shipment.stage not in IN_THE_HOUSE]
+    return sum(gift.kept_price_minor * shipment.quantities.get(gift.line_id, 0) for gift in gifts for shipment in gone)
 
 
 def _released_tax(order: Order, part: PartPlan) -> int:

@@ -164,6 +164,7 @@ def _line(row: Mapping[str, Any], provisional: frozenset[str]) -> Line:
         buckets={Bucket(name): row[name] for name in BUCKETS},
         is_provisional=row["line_id"] in provisional,
         tax_minor=row["tax_minor"],
+        kept_price_minor=traits.get("kept_price_minor", 0),
     )
 
 

@@ -30,6 +30,7 @@ class Traits(Strict):
     presale: Presale = Presale.NONE
     virtual: VirtualState = VirtualState.NOT_VIRTUAL
     dependence: Dependence = Dependence.NONE
+    kept_price_minor: Minor = Field(default=0, description="of a gift: its published price where the buyer keeps it")
 
 
 class LineIn(Strict):
