@@ -1,4 +1,4 @@
-"""Writes the documents that are made from the program: docs/flow.md, docs/policy.md, docs/access.md, docs/openapi.json.
+"""Writes the documents that are made from the program: docs/flow.md, docs/policy.md, docs/access.md, docs/rules.md, docs/openapi.json.
 
 `--check` writes nothing and fails when one of them is stale. The labels come from docs/glossary.md and `desk/story.py`.
 """
@@ -7,8 +7,10 @@ import ast
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import tomllib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from unwind.desk.story import EVENTS
 from unwind.domain.access import FOLLOWS_FROM, SCOPES_OF, Role, Scope
@@ -303,6 +305,55 @@ def _conditions(content: dict[str, list[dict[str, str]]], rule: dict[str, str]) 
         yield f"{OPERATORS[column['field']]}: " + " or ".join(values)
 
 
+def tests_by_rule() -> dict[str, list[str]]:
+    """Rule id -> the tests that name it (`@pytest.mark.rule`), as paths with the function."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            for rule_id in _rules_named(node):
+                found.setdefault(rule_id, []).append(f"{path.relative_to(ROOT)}::{node.name}")
+    return found
+
+
+def _rules_named(test: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    for decorator in test.decorator_list:
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.rule":
+            yield from (ast.literal_eval(argument) for argument in decorator.args)
+
+
+def rules() -> str:
+    """Every rule of the trade with the tests that name it and where people meet it."""
+    known = tomllib.loads((DOCS / "rules.toml").read_text(encoding="utf-8"))["rule"]
+    shown = tests_by_rule()
+    unknown = shown.keys() - {rule["id"] for rule in known}
+    if unknown:
+        raise DocumentBroken(f"tests name rules that docs/rules.toml does not have: {', '.join(sorted(unknown))}")
+    operations = {f"{method} {path}" for method, path in RIGHTS}
+    parts = [
+        NOTICE,
+        (
+            "# The trade's rules, and where each is shown\n\nSource: `docs/rules.toml`, and the tests that name a rule (`@pytest.mark.rule`). What people "
+            "in this trade hold each other to: what it says, the tests that fail where it does not hold, and the operations where people meet it."
+        ),
+    ]
+    for section in dict.fromkeys(rule["section"] for rule in known):
+        rows = [_rule_row(rule, shown, operations) for rule in known if rule["section"] == section]
+        parts += [f"## {section}", table(("rule", "shown by", "met at"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _rule_row(rule: Mapping[str, Any], shown: Mapping[str, list[str]], operations: Collection[str]) -> tuple[str, ...]:
+    for operation in rule["seen"]:
+        if operation not in operations:
+            raise DocumentBroken(f"the rule {rule['id']} names an operation that does not exist: {operation}")
+    if rule["id"] not in shown:
+        raise DocumentBroken(f"no test names the rule {rule['id']}")
+    tests, met = ("<br>".join(f"`{one}`" for one in names) for names in (shown[rule["id"]], rule["seen"]))
+    return rule["says"], tests, met
+
+
 def openapi() -> str:
     """Of the product, without the demo's page. Nothing is opened."""
     services = Services(
@@ -384,6 +435,7 @@ DOCUMENTS: dict[str, Callable[[], str]] = {
     "flow.md": flow,
     "policy.md": policy,
     "access.md": access,
+    "rules.md": rules,
     "openapi.json": openapi,
 }
 

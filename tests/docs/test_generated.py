@@ -40,7 +40,7 @@ def page() -> str:
     return (ROOT / "src" / "unwind" / "web" / "board.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["flow.md", "policy.md", "access.md", "openapi.json"])
+@pytest.mark.parametrize("name", ["flow.md", "policy.md", "access.md", "rules.md", "openapi.json"])
 def test_generated_document_is_fresh(generator: ModuleType, name: str) -> None:
     stored = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert stored == generator.DOCUMENTS[name](), f"docs/{name} is stale: run scripts/generate_docs.py"
@@ -49,7 +49,8 @@ def test_generated_document_is_fresh(generator: ModuleType, name: str) -> None:
 def test_stale_documents_fail_the_check(
     generator: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "glossary.md").write_text((ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"), encoding="utf-8")
+    for source in ("glossary.md", "rules.toml"):
+        (tmp_path / source).write_text((ROOT / "docs" / source).read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setattr(generator, "DOCS", tmp_path)
     assert generator.main(["--check"]) == 1
     assert "docs/flow.md is stale" in capsys.readouterr().err

@@ -36,5 +36,6 @@ def test_thresholds(given: dict[str, int], effects: tuple[Effect, ...]) -> None:
     assert effects_of(replace(NOTHING, **given)) == effects
 
 
+@pytest.mark.rule("people.facts_decline")
 def test_a_decline_is_not_among_the_effects() -> None:
     assert {effect.value for effect in Effect} == {"review", "prepaid_recall", "tell_shop"}

@@ -59,6 +59,7 @@ def test_a_wish_that_cannot_be(wish: dict[LineId, int], code: str) -> None:
     assert refused.value.code == code
 
 
+@pytest.mark.rule("goods.dependents")
 @pytest.mark.parametrize("dependence", list(Dependence))
 def test_what_hangs_on_a_parent_goes_when_all_of_the_parent_goes(dependence: Dependence) -> None:
     child = a_line("L2", quantity=2, parent_line_id=L1, dependence=dependence)
@@ -283,6 +284,7 @@ def test_no_settlement_is_reversed_where_no_money_returns() -> None:
     assert "reverse_settlement" not in [kind for kind, _ in legs_of(order, only_part(order))]
 
 
+@pytest.mark.rule("goods.virtual")
 @pytest.mark.parametrize("virtual", [v for v in VirtualState if v is not VirtualState.NOT_VIRTUAL])
 def test_virtual_goods_have_no_stock_and_no_warehouse(virtual: VirtualState) -> None:
     order = paid(lines=(a_line(virtual=virtual),))
@@ -290,6 +292,7 @@ def test_virtual_goods_have_no_stock_and_no_warehouse(virtual: VirtualState) -> 
     assert [kind for kind, _ in legs_of(order, only_part(order))] == [*revoked, "refund", "cancel_order*"]
 
 
+@pytest.mark.rule("money.coupons", "goods.pools")
 def test_a_coupon_comes_back_with_the_last_line_and_a_quota_with_its_own() -> None:
     order = paid(
         lines=(a_line("L1", quantity=2), a_line("L2")),

@@ -112,6 +112,7 @@ CHANGES = (
 )
 
 
+@pytest.mark.rule("money.three_amounts")
 def test_a_plan_has_one_name_and_any_other_plan_another() -> None:
     costs = (
         Cost(fee=Fee.RECALL, amount_minor=5, bearer=Bearer.MERCHANT),
@@ -134,6 +135,7 @@ def test_a_plan_has_one_name_and_any_other_plan_another() -> None:
     assert name not in others
 
 
+@pytest.mark.rule("money.bearer")
 def test_the_buyer_never_bears_a_fee_unless_a_person_says_so() -> None:
     """RULES: default bearer of recall fees is the merchant; the buyer only where that was published before ordering."""
     assert default_bearer("CHANGED_MIND", "shipped") is Bearer.MERCHANT

@@ -32,6 +32,7 @@ def labelled(parcel: str) -> dict[str, Any]:
     return {"released_stage": "packed", "shipments": [shipment(parcel, stage="label_printed", picked_up=False)]}
 
 
+@pytest.mark.rule("goods.bench")
 async def test_a_stop_scan_is_the_warehouses_word(world: World) -> None:
     order_id, case_id = await manual_hold(world)
     answer = await scan(world, order_id)
@@ -210,6 +211,7 @@ async def test_no_honest_clock_says_that(world: World, off: timedelta, code: str
 # holds and the list -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("goods.bench")
 @pytest.mark.parametrize("reason", ["already_packed_elsewhere", "handed_over", "not_found", "damaged"])
 async def test_a_refused_hold_goes_to_a_person(world: World, reason: str) -> None:
     order_id, case_id = await manual_hold(world)

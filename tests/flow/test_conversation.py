@@ -210,6 +210,7 @@ async def test_a_buyer_who_writes_about_a_running_case_is_not_overlooked(world: 
 
 
 # What may not go out ------------------------------------------------------------------------------------------------------------------------------
+@pytest.mark.rule("people.outgoing")
 async def test_nobody_says_refunded_before_it_is_final(world: World) -> None:
     order_id, case_id = await waiting(world)
     refused = await says(world, case_id, "您好,已 退 款,请查收")

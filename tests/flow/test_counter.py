@@ -50,6 +50,7 @@ async def test_unpicked_goods_of_a_store_are_cancelled_at_once(world: World) -> 
     assert await tasks(world) == []
 
 
+@pytest.mark.rule("goods.riders")
 async def test_picked_goods_are_handed_back_within_ten_minutes(world: World) -> None:
     order_id = await picked(world, store_id="S12")
     case_id = (await world.cancel(order_id, channel="store", **COUNTER))["case_id"]

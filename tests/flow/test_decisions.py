@@ -126,6 +126,7 @@ async def test_a_delivered_parcel_is_sent_back_and_inspected_before_the_money_re
     await assert_nothing_broken(world)
 
 
+@pytest.mark.rule("money.three_amounts")
 async def test_a_deduction_is_never_returned_by_a_later_part(world: World) -> None:
     """Two parcels; 300 of the first is kept with consent. Taking back the second returns its own price and no cent of those 300."""
     lines = [line("L1", price=2000), line("L2", price=1000)]
@@ -148,6 +149,7 @@ async def test_a_deduction_is_never_returned_by_a_later_part(world: World) -> No
     await assert_nothing_broken(world)
 
 
+@pytest.mark.rule("people.identity")
 async def test_a_consented_deduction_that_came_to_nothing_is_the_buyers_again(world: World) -> None:
     order_id = await world.order(shipments=[shipment("S1")])
     await world.ask_sandbox("waybills", {"connection": "sf", "no": "W-S1", "order_no": order_id, "behaviour": "refuse"})
@@ -190,6 +192,7 @@ async def test_consent_is_only_asked_for_what_can_be(world: World, body: dict[st
     assert (await world.dossier(case_id))["questions"] == []
 
 
+@pytest.mark.rule("money.compensation")
 async def test_compensation_is_a_leg_of_its_own_and_within_ones_limit(world: World) -> None:
     """RULES: compensation is never a refund; agents have a goodwill limit, above it four eyes."""
     order_id, case_id = await in_review(world)
@@ -225,6 +228,7 @@ async def test_an_address_is_changed_by_the_buyers_own_answer_and_the_order_kept
     await assert_nothing_broken(world)
 
 
+@pytest.mark.rule("people.address")
 async def test_another_address_by_an_agent_takes_both_checks(world: World) -> None:
     """RULES, identity: changing an address needs more than cancelling."""
     order_id, case_id = await in_review(world)
@@ -275,6 +279,7 @@ async def test_part_of_it_is_cancelled_because_the_buyer_chose_so(world: World) 
     await assert_nothing_broken(world)
 
 
+@pytest.mark.rule("people.no_dead_end")
 async def test_a_decline_names_the_ways_on_in_the_same_message(world: World) -> None:
     """RULES: a parcel in transit is never a bare no: refuse at the door or return, in the same message."""
     _, case_id = await in_review(world)
@@ -286,6 +291,7 @@ async def test_a_decline_names_the_ways_on_in_the_same_message(world: World) -> 
     assert declined["data"]["ways"] == ["appeal", "refuse_at_door", "return"]
 
 
+@pytest.mark.rule("operations.costs")
 async def test_costs_known_later_are_noted_and_never_the_buyers(world: World) -> None:
     _, case_id = await in_review(world)
     cost = {"fee": "freight", "amount_minor": 800, "bearer": "carrier"}

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from tests.flow.test_situations import assert_nothing_broken, case_row
 from tests.flow.test_stories import events_of, parcel_moves
 from tests.world import World, shipment
@@ -15,6 +17,7 @@ def clicked(parcel: str) -> list[dict[str, object]]:
     return [shipment(parcel, stage="in_transit", picked_up=False)]
 
 
+@pytest.mark.rule("goods.false_dispatch")
 async def test_found_after_a_day_on_the_open_case(world: World) -> None:
     order_id = await world.order(risk="suspected", shipments=clicked("S1"))
     case_id = (await world.cancel(order_id))["case_id"]
@@ -34,6 +37,7 @@ async def test_found_after_a_day_on_the_open_case(world: World) -> None:
     await assert_nothing_broken(world)
 
 
+@pytest.mark.rule("goods.false_dispatch")
 async def test_without_a_case_it_is_an_alert_and_a_row_of_the_shops_own_list(world: World) -> None:
     await world.put_merchant("quick", warehouse="manual", false_dispatch_h=2)
     order_id = await world.order(merchant_id="quick", shipments=clicked("S1"))

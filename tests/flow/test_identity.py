@@ -43,6 +43,7 @@ async def cancel(world: World, order_id: str, role: str = "agent", **given: Any)
     return await world.call("POST", "/api/v1/cancellations", role=role, json=body)
 
 
+@pytest.mark.rule("people.identity")
 async def test_nothing_is_told_or_done_before_the_check(world: World) -> None:
     order_id = await world.order(risk="suspected")
     case_id = (await world.cancel(order_id))["case_id"]
@@ -240,6 +241,7 @@ def principal(role: Role, name: str) -> Principal:
     return Principal(principal_id=name, role=role, scopes=SCOPES_OF[role], merchant_id=None, order_id=None)
 
 
+@pytest.mark.rule("people.address")
 async def test_an_address_needs_more_than_a_cancellation(world: World) -> None:
     order_id = await world.order()
     agent = principal(Role.AGENT, "test-agent")

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.world import World, shipment
 
 OWN = {"channel": "merchant", "merchant_reason": "out_of_stock", "evidence_ref": "stock-2026-17"}
@@ -21,6 +23,7 @@ async def agree(world: World, case_id: str, role: str, *, agrees: bool) -> Any:
     return await world.call("POST", f"/api/v1/cancellations/{case_id}/agreement", role=role, json={"agrees": agrees})
 
 
+@pytest.mark.rule("people.merchant_cancels")
 async def test_a_merchant_says_why_and_shows_it(world: World) -> None:
     order_id = await world.order(paid=False)
     for left_out in ("merchant_reason", "evidence_ref"):
@@ -53,6 +56,7 @@ async def test_only_merchants_and_their_systems_cancel_for_themselves(world: Wor
     assert (await world.call("POST", "/api/v1/cancellations", role=mine, json=body)).status_code == 201
 
 
+@pytest.mark.rule("people.merchant_cancels")
 async def test_a_paid_order_is_cancelled_with_the_buyers_agreement_only(world: World) -> None:
     order_id = await world.order()
     case = await world.cancel(order_id, **OWN)
@@ -75,6 +79,7 @@ async def test_a_paid_order_is_cancelled_with_the_buyers_agreement_only(world: W
     assert again.json()["code"] == "nobody_asked"
 
 
+@pytest.mark.rule("people.merchant_cancels")
 async def test_a_buyer_who_disagrees_keeps_the_order(world: World) -> None:
     order_id = await world.order()
     case_id = (await world.cancel(order_id, **OWN))["case_id"]
@@ -113,6 +118,7 @@ async def test_by_its_published_terms_a_merchant_may_only_tell(world: World) -> 
     assert any("责任在商家" in text for text in texts)
 
 
+@pytest.mark.rule("people.true_reason")
 async def test_the_stated_reason_and_the_true_one_are_kept_apart(world: World) -> None:
     order_id = await world.order(risk="suspected")
     case_id = (await world.cancel(order_id, reason="CHANGED_MIND", text="卖家让我选不想要了,其实是没货"))["case_id"]
@@ -125,6 +131,7 @@ async def test_the_stated_reason_and_the_true_one_are_kept_apart(world: World) -
     assert (row["stated_reason"], row["reason"], row["fault"]) == ("CHANGED_MIND", "CHANGED_MIND", "")
 
 
+@pytest.mark.rule("people.scam")
 async def test_an_offer_to_pay_outside_is_flagged_and_warned_of(world: World) -> None:
     for order_id, given in (
         (await world.order(risk="suspected"), {}),

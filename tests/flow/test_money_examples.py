@@ -49,6 +49,7 @@ async def _nothing_wrong_outside(world: World) -> Any:
     assert (await world.violations())["violations"] == []
 
 
+@pytest.mark.rule("money.funders")
 async def test_three_tenders(world: World) -> None:
     """99.99 + 0.02 = 100.01 paid as 60.01 WeChat + 30.00 Alipay + 10.00 points.
 
@@ -74,6 +75,7 @@ async def test_three_tenders(world: World) -> None:
     assert await accounts(world) == {"points:buyer-1": 1000}
 
 
+@pytest.mark.rule("money.thresholds")
 async def test_40_off_300_with_one_of_three_lines_taken_back(world: World) -> None:
     """100.00 + 120.00 + 80.00 = 300.00, less 40.00 (满300减40): 260.00 paid.
 
@@ -95,6 +97,7 @@ async def test_40_off_300_with_one_of_three_lines_taken_back(world: World) -> No
     assert await booked(world, order_id) == {"wechat": 26_000}
 
 
+@pytest.mark.rule("money.deposits")
 async def test_deposit_and_balance_go_back_after_the_balance_is_paid(world: World) -> None:
     """定金 100.00 by WeChat, balance 399.00 by Alipay: 499.00. Not dispatched: a person lets both return, each the way it came."""
     order_id = await world.order(
@@ -111,6 +114,7 @@ async def test_deposit_and_balance_go_back_after_the_balance_is_paid(world: Worl
     assert "499.00" in await last_text(world)
 
 
+@pytest.mark.rule("goods.dependents")
 async def test_a_gift_that_has_left_costs_its_published_price_with_consent(world: World) -> None:
     """500.00 paid; the gift (published: 30.00 if kept) is on the road. The buyer keeps it: 500.00 - 30.00 = 470.00."""
     gift = line("G1", price=0, parent_line_id="L1", dependence="gift", kept_price_minor=3000)
@@ -142,6 +146,7 @@ async def test_a_gift_that_has_left_costs_its_published_price_with_consent(world
     assert "470.00" in await last_text(world)
 
 
+@pytest.mark.rule("money.funders")
 async def test_a_government_subsidy_never_returns_as_cash(world: World) -> None:
     """2 x 2,000.00 = 4,000.00, 15 % of it (600.00) by 国补: the buyer paid 3,400.00.
 
@@ -167,6 +172,7 @@ async def test_a_government_subsidy_never_returns_as_cash(world: World) -> None:
     assert await accounts(world) == {"subsidy:buyer-1": 60_000}
 
 
+@pytest.mark.rule("money.routes")
 @pytest.mark.parametrize(
     ("method", "connection", "words"),
     [
@@ -195,6 +201,7 @@ async def test_credit_returns_to_its_bill_or_limit_and_the_message_says_so(
     assert "1200.00" in (await last_text(world)).replace(",", "")
 
 
+@pytest.mark.rule("money.balance")
 async def test_stored_value_returns_as_principal_before_bonus(world: World) -> None:
     """Topped up 100.00 with 20.00 on top; 120.00 spent on 2 x 60.00. The first 60.00 returns as principal whole, by share it
     would be 50.00 + 10.00. The second 60.00: 40.00 principal, 20.00 bonus.
@@ -223,6 +230,7 @@ async def test_stored_value_returns_as_principal_before_bonus(world: World) -> N
     assert await outside(world, order_id) == {}
 
 
+@pytest.mark.rule("money.points")
 async def test_points_spent_meanwhile_are_kept_at_their_published_value_with_consent(world: World) -> None:
     """128.00 paid, 1,280 points earned (published: a hundred are worth 1.00), 500 of them spent. 780 are clawed back; the 500 that are
     gone are worth 5.00: 128.00 - 5.00 = 123.00 return. Never a negative refund, and nothing without the buyer's yes.
@@ -244,6 +252,7 @@ async def test_points_spent_meanwhile_are_kept_at_their_published_value_with_con
     assert all(amount in text for amount in ("123.00", "128.00", "5.00"))
 
 
+@pytest.mark.rule("money.customs")
 async def test_customs_tax_returns_under_its_own_terms(world: World) -> None:
     """Two lines across the border: 200.00 + 18.20 tax and 100.00 + 9.10 tax, 327.30 paid.
 
@@ -292,6 +301,7 @@ async def test_customs_tax_returns_under_its_own_terms(world: World) -> None:
     assert all(amount in text for amount in ("200.00", "218.20", "18.20"))
 
 
+@pytest.mark.rule("money.thresholds")
 async def test_one_part_of_a_bundle_is_priced_by_what_it_cost_in_it(world: World) -> None:
     """Two pieces of 120.00 and 80.00 sold together for 150.00 (50.00 off, the shop's own split 30.00 / 20.00). A person
     approves taking back the second: 80.00 - 20.00 = 60.00; 90.00 stay.

@@ -46,6 +46,7 @@ def deposit(order_id: str, paid: int, *, balance: int = 0, price: int = 49_900) 
 # thresholds ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("money.three_amounts", "money.thresholds")
 async def test_a_threshold_priced_anew_is_shown_agreed_to_and_given_back_with_the_rest(world: World) -> None:
     """100.00 + 120.00 + 80.00 less 40.00 (满300减40) = 260.00 paid; published: what is left is priced anew.
 
@@ -83,6 +84,7 @@ async def test_what_still_reaches_the_threshold_keeps_its_discount(world: World)
     assert await outside(world, order_id) == {"wxpay": [10_000]}
 
 
+@pytest.mark.rule("money.thresholds")
 async def test_free_postage_that_is_lost_is_a_deduction_of_its_own(world: World) -> None:
     """80.00 + 30.00, postage free from 99.00 on, 8.00 below. Without the second line 80.00 are left: 30.00 - 8.00 = 22.00."""
     order_id = await world.order(
@@ -97,6 +99,7 @@ async def test_free_postage_that_is_lost_is_a_deduction_of_its_own(world: World)
     assert await outside(world, order_id) == {"wxpay": [2200, 8800]}
 
 
+@pytest.mark.rule("money.three_amounts")
 @pytest.mark.parametrize("said", ["", "0" * 64])
 async def test_without_the_yes_to_exactly_this_a_person_asks_for_it(world: World, said: str) -> None:
     order_id = await world.order(
@@ -118,6 +121,7 @@ async def test_without_the_yes_to_exactly_this_a_person_asks_for_it(world: World
     assert await outside(world, order_id) == {}, "28.00 stay at 280.00, of 280.00 that were paid: nothing returns"
 
 
+@pytest.mark.rule("money.thresholds")
 async def test_where_the_merchant_fails_no_threshold_is_lost(world: World) -> None:
     """Out of stock: the buyer gets their share of what was paid, whatever is left of the order."""
     order_id = await world.order(
@@ -156,6 +160,7 @@ async def test_a_forecast_for_what_cannot_be_is_refused(world: World) -> None:
 # deposits -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("money.deposits")
 async def test_a_deposit_is_kept_when_the_buyer_withdraws_before_the_balance_and_only_up_to_its_cap(
     world: World,
 ) -> None:
@@ -182,6 +187,7 @@ async def test_without_the_yes_a_deposit_is_not_kept(world: World) -> None:
     assert part["published"]["costs"] == [{"fee": "deposit", "amount_minor": 5000, "bearer": "buyer"}]
 
 
+@pytest.mark.rule("money.compensation", "money.deposits")
 async def test_a_merchant_that_fails_returns_a_deposit_double(world: World) -> None:
     """定金 50.00: 50.00 return by their route, another 50.00 are compensation, a leg of its own, with a second person where it is much."""
     order_id = await world.order(**deposit("D3", 6000))
@@ -200,6 +206,7 @@ async def test_a_merchant_that_fails_returns_a_deposit_double(world: World) -> N
     await world.run(until="archived", case_id=asked["case_id"])
 
 
+@pytest.mark.rule("money.deposits")
 async def test_after_the_balance_both_return_by_themselves_where_the_shop_says_so(world: World) -> None:
     await world.put_merchant("generous", money_terms={"deposit_after_balance": "return"})
     order_id = await world.order(merchant_id="generous", **deposit("D4", 10_000, balance=39_900))
@@ -207,6 +214,7 @@ async def test_after_the_balance_both_return_by_themselves_where_the_shop_says_s
     assert await outside(world, order_id) == {"wxpay": [10_000], "alipay": [39_900]}
 
 
+@pytest.mark.rule("money.deposits")
 async def test_money_paid_in_advance_is_no_deposit(world: World) -> None:
     """订金: returned whole."""
     order_id = await world.order(lines=[line(price=49_900, presale="prepayment")])
@@ -215,6 +223,7 @@ async def test_money_paid_in_advance_is_no_deposit(world: World) -> None:
     assert await outside(world, order_id) == {"wxpay": [49_900]}
 
 
+@pytest.mark.rule("money.deposits")
 async def test_a_balance_that_is_not_paid_in_time_closes_the_order_and_the_deposit_stays(world: World) -> None:
     """120.00 paid down, the balance due in an hour. It passes: 99.80 stay as published, 20.20 return, the goods are free again."""
     await world.ok(
@@ -270,6 +279,7 @@ def coupon(until: str | None, **given: Any) -> dict[str, Any]:
     return {"benefit_id": "C1", "kind": "coupon", "account": "coupon:b1", "amount": 1, "valid_until": until, **given}
 
 
+@pytest.mark.rule("money.coupons")
 @pytest.mark.parametrize(
     ("hours", "terms", "returned_as", "balance"),
     [
@@ -299,6 +309,7 @@ async def test_a_coupon_comes_back_with_its_own_validity(
     assert await accounts(world) == {"coupon:b1": balance}
 
 
+@pytest.mark.rule("money.points")
 @pytest.mark.parametrize(
     ("rule", "balance", "left", "owed"), [("waive", 300, 0, 0), ("owe", 300, 0, 200), ("owe", 800, 300, 0)]
 )
@@ -351,6 +362,7 @@ async def test_a_remote_shops_points_are_a_task(world: World) -> None:
     await world.run(until="archived", case_id=case_id)
 
 
+@pytest.mark.rule("goods.groups")
 @pytest.mark.parametrize(("state", "freed"), [("open", 1), ("complete", 0), ("failed", 0)])
 async def test_whoever_leaves_a_group_before_it_is_complete_frees_the_place(
     world: World, state: str, freed: int
@@ -364,6 +376,7 @@ async def test_whoever_leaves_a_group_before_it_is_complete_frees_the_place(
 # whose money --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("money.funders")
 async def test_what_a_funder_gave_returns_to_the_funder_and_what_was_void_to_nobody(world: World) -> None:
     """100.00 = 70.00 WeChat + 20.00 of a platform's allowance (to the platform) + 10.00 of a trial credit (void)."""
     order_id = await world.order(
@@ -389,6 +402,7 @@ async def test_what_a_funder_gave_returns_to_the_funder_and_what_was_void_to_nob
     assert await booked(world, order_id) == {"wechat": 7000, "allowance": 2000, "trial": 1000}
 
 
+@pytest.mark.rule("money.routes")
 async def test_money_somebody_else_paid_returns_to_them_and_the_message_says_so(world: World) -> None:
     order_id = await world.order(order_id="F2", payments=[payment("F2", 1000, payer="other")])
     asked = await world.cancel(order_id, channel="hotline")
@@ -397,6 +411,7 @@ async def test_money_somebody_else_paid_returns_to_them_and_the_message_says_so(
     assert "代付人" in await last_text(world)
 
 
+@pytest.mark.rule("money.routes")
 async def test_every_payment_is_told_with_its_amount_its_days_and_its_refund_number(world: World) -> None:
     order_id = await world.order(
         order_id="F3",
@@ -414,6 +429,7 @@ async def test_every_payment_is_told_with_its_amount_its_days_and_its_refund_num
     assert "90.00" in text
 
 
+@pytest.mark.rule("money.balance")
 async def test_stored_value_is_told_as_returned_not_as_nothing(world: World) -> None:
     order_id = await world.order(
         order_id="F4",
@@ -426,6 +442,7 @@ async def test_stored_value_is_told_as_returned_not_as_nothing(world: World) -> 
     assert "无需退款" not in text
 
 
+@pytest.mark.rule("money.settlement")
 async def test_shared_settlement_is_reversed_before_the_refund(world: World) -> None:
     await world.put_merchant("shares", has_settlement=True)
     order_id = await world.order(merchant_id="shares")

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.flow.test_bench_scans import scan
 from tests.flow.test_situations import assert_nothing_broken, case_row, units
 from tests.flow.test_stories import events_of
@@ -54,6 +56,7 @@ async def pools_of(world: World, sku: str = "BAG") -> dict[str, int]:
     return {row["pool"]: row["available"] for row in await world.sql(POOLS, sku)}
 
 
+@pytest.mark.rule("goods.returns")
 async def test_what_came_back_goes_where_it_belongs(world: World) -> None:
     """The recall is not confirmed yet: the parcel itself proves it. Good, second, scrap and short each go their own way."""
     await shelve(world, limited=10, normal=5)
@@ -91,6 +94,7 @@ async def test_what_came_back_goes_where_it_belongs(world: World) -> None:
     await assert_nothing_broken(world)
 
 
+@pytest.mark.rule("goods.pools")
 async def test_a_pool_that_has_closed_meanwhile_takes_nothing_back(world: World) -> None:
     await shelve(world, limited=10, normal=5)
     _, case_id = await recalled(world)
@@ -174,6 +178,7 @@ async def test_two_parcels_of_one_line_are_not_mixed_up(world: World) -> None:
     await assert_nothing_broken(world)
 
 
+@pytest.mark.rule("goods.returns")
 async def test_a_return_under_its_new_waybill_number(world: World) -> None:
     order_id, _ = await recalled(world)
     await world.sql("UPDATE shipments SET return_waybill_no = 'RT-1'")

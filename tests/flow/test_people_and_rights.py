@@ -19,6 +19,7 @@ async def found(world: World, phone: str = "13800001234") -> list[str]:
     return [order["order_id"] for order in body["orders"]]
 
 
+@pytest.mark.rule("people.records")
 async def test_records_a_request_to_erase_restricts_at_once_and_destroys_the_key_on_its_day(world: World) -> None:
     """RULES: records are kept three years; a request to erase restricts at once and destroys the key on the retention date."""
     order_id = await world.order()
@@ -69,6 +70,7 @@ async def test_records_who_asks_to_be_forgotten_at_this_moment_is_not_indexed_an
     assert await world.sql("SELECT kind FROM blind_index") == []
 
 
+@pytest.mark.rule("people.records")
 async def test_records_an_open_case_still_tells_the_buyer_and_is_finished_first(world: World) -> None:
     order_id = await world.order(risk="suspected")
     case_id = (await world.cancel(order_id, channel="hotline"))["case_id"]
@@ -100,6 +102,7 @@ async def cancelled(world: World, reason: str = "CHANGED_MIND", **given: Any) ->
     return case_id
 
 
+@pytest.mark.rule("people.abuse")
 async def test_abuse_facts_are_counted_and_what_was_not_the_buyers_fault_never_is(world: World) -> None:
     """RULES: facts, not adjectives; cases at the merchant's fault never count; the buyer is not shamed."""
     for reason in ("CHANGED_MIND", "CHANGED_MIND", "SHIPPING_TOO_SLOW", "NOT_AS_DESCRIBED", "OUT_OF_STOCK"):
@@ -126,6 +129,7 @@ async def test_abuse_facts_are_counted_and_what_was_not_the_buyers_fault_never_i
     assert "record" not in str(seen_by_buyer)
 
 
+@pytest.mark.rule("people.abuse")
 async def test_abuse_recalls_and_refusals_count_and_old_orders_do_not(world: World) -> None:
     for n in range(3):
         order_id = await world.order(shipments=[shipment(f"S{n}")])
@@ -143,12 +147,14 @@ async def test_abuse_recalls_and_refusals_count_and_old_orders_do_not(world: Wor
     assert (buyer["record"]["recalls"], buyer["record"]["paid_orders_90"], buyer["effects"]) == (0, 0, [])
 
 
+@pytest.mark.rule("people.facts_decline")
 @pytest.mark.parametrize("stage", ["none", "packed"])
 async def test_abuse_figures_alone_never_decline(world: World, stage: str) -> None:
     answer = await world.cancel(await world.order(risk="suspected", released_stage=stage))
     assert (answer["outcome"], answer["rule"]) == ("in_review", "abuse_suspected")
 
 
+@pytest.mark.rule("people.second_contact")
 async def test_any_second_contact_raises_the_case_and_a_third_is_among_the_most_urgent(world: World) -> None:
     """RULES: any second contact raises the case ("third call")."""
     order_id = await world.order(shipments=[shipment("S1")])

@@ -45,6 +45,7 @@ async def ask(
     return await world.cancel(order_id)
 
 
+@pytest.mark.rule("operations.promotions")
 async def test_it_begins_and_ends_by_itself_and_the_case_says_so(world: World) -> None:
     assert (await put(world, window_minutes=600, automatic_limit_minor=5000)).is_success
     assert (await ask(world))["rule"] == "inside_window"
@@ -62,6 +63,7 @@ async def test_it_begins_and_ends_by_itself_and_the_case_says_so(world: World) -
     assert await world.sql("SELECT overlay FROM cases WHERE case_id = %s", after["case_id"]) == [{"overlay": {}}]
 
 
+@pytest.mark.rule("operations.promotions")
 async def test_clocks_of_open_cases_follow_its_beginning_and_its_end(world: World) -> None:
     case_id = (await ask(world, price=600_000))["case_id"]
     usual = (await world.dossier(case_id))["respond_due_at"]
@@ -99,6 +101,7 @@ async def test_caps_and_arrival_of_a_promotion(world: World) -> None:
     assert (await ask(world))["rule"] == "inside_window"
 
 
+@pytest.mark.rule("operations.promotions")
 async def test_what_it_promised_to_an_order_is_kept_after_its_end(world: World) -> None:
     """The shop names no dispatch. Placed during the promotion: promised within 3 hours; missed is the merchant's fault."""
     assert (await put(world, begins=timedelta(seconds=1), lasts=HOUR, dispatch_hours=3)).is_success

@@ -19,6 +19,7 @@ async def exceptions(world: World) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.rule("money.exceptions")
 async def test_a_short_account_is_a_work_item_and_a_retry_keeps_the_number(world: World) -> None:
     await world.ask_sandbox("connections/wxpay", {"balance_minor": 500})
     order_id = await world.order()

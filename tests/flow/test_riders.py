@@ -27,6 +27,7 @@ async def called(world: World, carrier: str, stage: str) -> tuple[str, str, dict
     return order_id, case_id, task
 
 
+@pytest.mark.rule("goods.riders")
 @WAYS
 async def test_reached_in_time(world: World, carrier: str, stage: str, audience: str, code: str) -> None:
     order_id, case_id, task = await called(world, carrier, stage)
@@ -45,6 +46,7 @@ async def test_reached_in_time(world: World, carrier: str, stage: str, audience:
     assert await units(world, order_id) == {"restocked": 1}
 
 
+@pytest.mark.rule("goods.riders")
 @WAYS
 @pytest.mark.parametrize("answer", ["refused", None])
 async def test_refused_or_not_reached_in_time(

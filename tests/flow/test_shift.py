@@ -26,6 +26,7 @@ async def told(world: World, case_id: str) -> list[tuple[str, str]]:
     return [(row["event"], row["data"].get("to", "")) for row in rows if row["event"].startswith("promise")]
 
 
+@pytest.mark.rule("people.promises")
 async def test_two_minutes_warn_the_holder_then_group_and_lead(world: World) -> None:
     case_id = await waiting(world)
     await world.ok("POST", f"/api/v1/desk/cases/{case_id}/claim", role="agent", json={})
@@ -58,6 +59,7 @@ async def test_a_promise_kept_in_time_is_never_struck(world: World) -> None:
     assert [name for name, _ in await told(world, case_id)] == ["promise_made", "promise_kept"]
 
 
+@pytest.mark.rule("people.promises")
 async def test_a_promise_survives_a_transfer_and_reminds_the_new_holder(world: World) -> None:
     ann, bob = await world.hire("ann", "bob")
     case_id = await waiting(world)
@@ -151,6 +153,7 @@ async def test_two_workers_strike_once(world: World) -> None:
         assert [name for name, _ in await told(world, case_id)] == ["promise_made", "promise_broken"]
 
 
+@pytest.mark.rule("people.true_reason")
 async def test_the_true_reason_stands_beside_the_stated_one(world: World) -> None:
     order_id = await world.order(risk="suspected")
     case_id = (await world.cancel(order_id, reason="CHANGED_MIND"))["case_id"]
@@ -175,6 +178,7 @@ async def test_the_true_reason_stands_beside_the_stated_one(world: World) -> Non
     assert (await world.call("PUT", path, role="agent", json={"reason": "OTHER"})).json()["code"] == "case_sealed"
 
 
+@pytest.mark.rule("people.handover")
 async def test_the_next_shift_knows_what_this_one_leaves(world: World) -> None:
     ann, bob = await world.hire("ann", "bob")
     held, asked, recalled = await waiting(world), await waiting(world), ""
@@ -196,6 +200,7 @@ async def test_the_next_shift_knows_what_this_one_leaves(world: World) -> None:
     assert all(rows == [] for rows in empty.values())
 
 
+@pytest.mark.rule("people.handover")
 async def test_a_case_is_handed_over_with_a_note_and_confirmed(world: World) -> None:
     ann, bob, cas = await world.hire("ann", "bob", "cas")
     case_id, foreign = await waiting(world), await waiting(world)

@@ -47,6 +47,7 @@ async def in_hours(world: World, hours: float) -> str:
 # unpaid -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("goods.pools")
 async def test_unpaid_is_cancelled_at_once_and_everything_comes_back(world: World) -> None:
     """The backpack: limited stock, unpaid; one transaction, stock back by one, 取消成功, no human."""
     await world.ok("PUT", "/api/v1/stock", role="admin", json=[{"sku": "BAG", "pool": "limited", "available": 5}])
@@ -548,6 +549,7 @@ async def test_partly_shipped_runs_in_two_parts_days_apart_on_one_payment(world:
 # never automatic ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("goods.virtual", "goods.made_to_order")
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
@@ -570,6 +572,7 @@ async def test_some_things_always_go_to_a_person(world: World, given: dict[str, 
     await assert_nothing_broken(world)
 
 
+@pytest.mark.rule("goods.made_to_order")
 async def test_made_to_order_not_started_is_automatic(world: World) -> None:
     order_id = await world.order(lines=[line(made_to_order=True, production_started=False)])
     answer = await world.cancel(order_id)
@@ -582,6 +585,7 @@ async def test_amounts_that_do_not_fit_are_never_automatic(world: World) -> None
     assert (answer["outcome"], answer["rule"]) == ("in_review", "money_inconsistent")
 
 
+@pytest.mark.rule("goods.dependents")
 async def test_one_part_of_a_bundle_is_priced_by_a_person(world: World) -> None:
     order_id = await world.order(lines=[line("L1"), line("L2", parent_line_id="L1", dependence="bundle")])
     answer = await world.cancel(order_id, lines={"L2": 1})

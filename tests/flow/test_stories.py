@@ -124,6 +124,7 @@ async def test_a_buyer_who_does_not_want_to_wait_any_longer_is_heard_at_once(wor
     assert "reconsidered" in await events_of(world, case_id)
 
 
+@pytest.mark.rule("people.outgoing")
 async def test_what_is_said_with_an_offer_is_read_like_any_word_to_a_buyer(world: World) -> None:
     case_id = (await world.cancel(await world.order(shipments=[shipment("S1")]), text=TOO_SLOW))["case_id"]
     soon = (await world.now() + timedelta(hours=5)).isoformat()
@@ -304,6 +305,7 @@ async def test_a_second_person_is_asked_about_the_plan_and_not_about_what_it_has
 # asking others ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("people.ask")
 @pytest.mark.parametrize("how", ["silent", "refuses", "agrees"])
 async def test_a_merchant_is_asked_by_link_and_does_not_stop_the_buyers_clock(world: World, how: str) -> None:
     soon = (await world.now() + timedelta(minutes=30)).isoformat()
@@ -340,6 +342,7 @@ async def test_a_merchant_is_asked_by_link_and_does_not_stop_the_buyers_clock(wo
     await assert_nothing_broken(world)
 
 
+@pytest.mark.rule("people.ask")
 async def test_a_link_opens_one_question_and_nothing_else(world: World) -> None:
     order_id = await world.order(shipments=[shipment("S1")])
     case_id = (await world.cancel(order_id, text="我不想要了"))["case_id"]
@@ -364,6 +367,7 @@ async def test_a_link_opens_one_question_and_nothing_else(world: World) -> None:
 # appeals ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("people.no_dead_end")
 async def test_an_appeal_is_decided_by_a_different_person(world: World) -> None:
     soon = (await world.now() + timedelta(minutes=30)).isoformat()
     order_id = await world.order(planned_dispatch_at=soon, released_stage="packed")
@@ -397,6 +401,7 @@ async def test_an_appeal_is_decided_by_a_different_person(world: World) -> None:
     await assert_nothing_broken(world)
 
 
+@pytest.mark.rule("people.no_dead_end")
 async def test_an_automatic_decline_may_be_taken_to_a_person_and_a_decided_appeal_not_again(world: World) -> None:
     order_id = await world.order(shipments=[shipment("S1", stage="delivered")])
     answer = await world.cancel(order_id, reason="CHANGED_MIND")
@@ -426,6 +431,7 @@ async def retained_case(world: World) -> str:
 # signed, not received -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("people.facts_decline")
 @pytest.mark.parametrize("has_proof", [False, True])
 async def test_signed_but_not_received_is_never_declined_by_itself(world: World, *, has_proof: bool) -> None:
     """The carrier is asked for the proof by link; without one the money goes back and the carrier bears it."""

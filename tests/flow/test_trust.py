@@ -48,6 +48,7 @@ async def history(world: World, *, agreeing: int, declined: int = 0, kept: int =
     return sorted(otherwise)
 
 
+@pytest.mark.rule("operations.trust")
 async def test_shadow_counts_how_often_people_did_what_the_policy_would_have_done(world: World) -> None:
     otherwise = await history(world, agreeing=3, declined=1, kept=1, withdrawn=1)
     parts = await world.sql("SELECT DISTINCT rule, verdict, policy_rule, policy_verdict FROM case_parts")
@@ -165,6 +166,7 @@ async def ask_all(world: World, orders: list[str]) -> Counter[str]:
     return Counter(await asyncio.gather(*(ask(order_id) for order_id in orders)))
 
 
+@pytest.mark.rule("operations.trust")
 async def test_a_mispriced_item_stops_after_the_configured_number_and_a_person_goes_on(world: World) -> None:
     """500 buyers of one item ask within minutes; 40 are returned automatically, not one more; the rest waits for people."""
     await limit(world, sku_velocity_refunds=40, velocity_minutes=60)
@@ -198,6 +200,7 @@ async def test_a_mispriced_item_stops_after_the_configured_number_and_a_person_g
     assert events[-1] == {"what": "breaker_closed", "actor": "lead:test-lead", "why": "price corrected"}
 
 
+@pytest.mark.rule("operations.trust")
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [
@@ -256,6 +259,7 @@ async def leg(world: World, case_id: str, kind: str) -> dict[str, Any]:
     return row
 
 
+@pytest.mark.rule("operations.trust")
 async def test_a_switched_off_step_waits_in_sight_and_goes_on_when_it_is_lifted(world: World) -> None:
     off = await switch(world, "refund")
     order_id = await world.order()
@@ -337,6 +341,7 @@ async def test_steps_of_our_own_wait_too(world: World) -> None:
     await world.run(until="archived", case_id=case_id)
 
 
+@pytest.mark.rule("operations.backlog")
 async def test_whoever_waits_is_told_their_place_and_that_asking_again_changes_nothing(world: World) -> None:
     dear = [line(price=600_000)]
     buyer = {"phone": "13800001111", "name": "李雷"}

@@ -119,6 +119,7 @@ async def back_office(world: World, expected: Counter[Shelf], lost: Counter[str]
     return case_ids
 
 
+@pytest.mark.rule("goods.bench")
 async def test_a_shift(world: World) -> None:
     expected, lost = await fill_shelves(world), Counter[str]()
     await world.put_merchant("small", warehouse="manual", hold_timeout_s=3600)
@@ -171,6 +172,7 @@ async def to_eight_in_the_evening(world: World) -> None:
     await world.pass_time((evening if evening > now else evening + timedelta(days=1)) - now)
 
 
+@pytest.mark.rule("goods.bench")
 @pytest.mark.parametrize("warehouse", ["wms", "manual"])
 @pytest.mark.parametrize("released", ["none", "released"])
 async def test_the_tableware_with_a_system_and_with_nothing_but_this_interface(

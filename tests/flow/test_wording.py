@@ -27,6 +27,7 @@ PARAMS = {
 }
 
 
+@pytest.mark.rule("people.never_asks")
 @pytest.mark.parametrize("language", ["zh", "en"])
 @pytest.mark.parametrize("fact", sorted(TEXTS))
 def test_every_message_to_a_buyer_says_that_nobody_asks_for_codes(fact: str, language: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -158,6 +159,7 @@ def test_thresholds_that_are_missed_are_given_back_with_the_rest(data: st.DataOb
     assert sum(amounts.returned_minor for _, amounts in live) == order.payable_minor
 
 
+@pytest.mark.rule("money.points")
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_what_was_earned_goes_back_with_the_units_in_whatever_order(data: st.DataObject) -> None:

@@ -351,6 +351,7 @@ async def test_two_devices_answer_one_offer(desk: Desk, *, is_reversed: bool) ->
         assert (said(yes)[0], said(no), row["state"]) == (200, (409, "question_closed"), "watching")
 
 
+@pytest.mark.rule("people.ask")
 @BOTH_ORDERS
 async def test_an_answer_and_the_end_of_its_time(desk: Desk, *, is_reversed: bool) -> None:
     link = (await asked(desk, "questions", audience="merchant", topic="may_cancel", minutes=5))["link"]

@@ -76,6 +76,7 @@ async def test_a_day_that_agrees(shop: World, tmp_path: Path) -> None:
     assert await differences(shop) == []
 
 
+@pytest.mark.rule("money.exceptions")
 async def test_a_refund_by_the_shops_own_staff_counts_against_the_payment(shop: World, tmp_path: Path) -> None:
     order_id = await shop.order()
     trade = f"T-{order_id}-wxpay"

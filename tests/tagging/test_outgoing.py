@@ -167,6 +167,7 @@ def lines(text: str) -> list[str]:
     return [line for line in text.strip("\n").split("\n") if line]
 
 
+@pytest.mark.rule("people.outgoing")
 @pytest.mark.parametrize(
     ("text", "rule"),
     [(text, TextRule.REFUNDED_TOO_EARLY) for text in lines(TOO_EARLY)]

@@ -44,6 +44,7 @@ async def contacts(world: World, case_id: str) -> int:
     return n
 
 
+@pytest.mark.rule("people.second_contact")
 async def test_a_caller_lands_on_their_open_case_and_that_is_one_contact(world: World) -> None:
     ann, bob = await world.hire("ann", "bob")
     await install(world)

@@ -46,6 +46,7 @@ async def test_an_order_is_found_in_every_way(world: World) -> None:
     assert ids(await look(world, "nothing-like-it")) == []
 
 
+@pytest.mark.rule("people.identity")
 async def test_before_the_check_neither_goods_nor_money_nor_names_are_told(world: World) -> None:
     order_id = await world.order()
     answer = await world.call("POST", "/api/v1/desk/lookups", role="agent", json={"q": order_id})
@@ -130,6 +131,7 @@ async def test_a_number_that_changed_hands_finds_nothing_any_more(world: World) 
     assert ids(await look(world, "1234", merchant_id="shop")) == []
 
 
+@pytest.mark.rule("people.gifts")
 async def test_gifts_are_not_found_by_whoever_receives_them(world: World) -> None:
     order_id = await world.order(recipient={"name": "李四", "phone": "13777778888"})
     for q in ("13777778888", "李四"):

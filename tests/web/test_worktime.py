@@ -46,6 +46,7 @@ async def test_the_narrowest_calendar_holds_and_taking_it_back_widens(world: Wor
     ]
 
 
+@pytest.mark.rule("operations.holidays")
 async def test_official_days_reach_calendars_that_observe_them_and_own_days_come_first(world: World) -> None:
     await put(world, "holidays/2026", EXAMPLE_YEAR)
     await put(world, "calendars/all/-", {**OFFICE, "days": {"2026-10-01": "work"}})
@@ -116,6 +117,7 @@ async def test_only_administrators_set_working_time(world: World, role: str) -> 
     assert await world.sql("SELECT version FROM timetable") == [{"version": 0}]
 
 
+@pytest.mark.rule("operations.holidays")
 async def test_from_december_on_a_missing_year_is_an_alert(world: World) -> None:
     async def alerts() -> list[Any]:
         await warn_of_missing_holidays(world.services.database)
