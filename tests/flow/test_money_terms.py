@@ -439,7 +439,8 @@ async def test_stored_value_is_told_as_returned_not_as_nothing(world: World) -> 
     text = await last_text(world)
     assert "账户余额" in text
     assert "10.00" in text
-    assert "无需退款" not in text
+    assert "已退回" in text
+    assert "0.00" not in text.replace("10.00", ""), "no sum of nothing beside it"
 
 
 @pytest.mark.rule("money.settlement")

@@ -204,6 +204,7 @@ def test_the_parts_of_one_plan_are_exact_together_in_whatever_order_they_are_car
     for chosen in (parts, reprice(order, data.draw(st.permutations(parts)))):
         assert {k for part in chosen for k in part.quantities} == {line.line_id for line in order.lines}
         given_back = {p.payment_id: 0 for p in order.payments}
+        assert sum(part.claw_back.get("E1", 0) for part in chosen) == order.benefits[0].amount
         done = order
         for part in chosen:
             done = book(done, part.quantities, part.amounts)
