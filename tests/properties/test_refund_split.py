@@ -187,18 +187,42 @@ def test_what_has_gone_back_so_far_is_always_what_these_units_cost(data: st.Data
         assert sum(p.booked_minor for p in order.payments) == worth_of(order, taken, is_complete=not everything(order))
 
 
-@settings(max_examples=200, deadline=None)
-@given(data=st.data())
-def test_the_parts_of_one_plan_are_exact_together_in_whatever_order_they_are_carried_out(data: st.DataObject) -> None:
-    order = data.draw(orders())
+@st.composite
+def packed_orders(draw: st.DrawFn) -> Order:
+    """Some units of each line in a parcel of its own."""
+    order = draw(orders())
     parcels, lines = [], []
     for line in order.lines:
-        packed = data.draw(st.integers(0, line.quantity))
+        packed = draw(st.integers(0, line.quantity))
         if packed:
             parcels.append(a_shipment(f"S-{line.line_id}", {line.line_id: packed}, stage=Stage.IN_TRANSIT))
         buckets = {Bucket.RESERVED: line.quantity - packed, Bucket.SHIPPED: packed}
         lines.append(replace(line, buckets=buckets))
-    order = replace(order, lines=tuple(lines), shipments=tuple(parcels))
+    return replace(order, lines=tuple(lines), shipments=tuple(parcels))
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_what_is_kept_of_one_part_does_not_return_with_the_next(data: st.DataObject) -> None:
+    order = data.draw(packed_orders())
+    parts = partition(order, everything(order))
+    kept = [
+        replace(part, keep_minor=data.draw(st.integers(0, part.amounts.returned_minor), label="kept")) for part in parts
+    ]
+    done = order
+    for part in reprice(order, kept):
+        assert part.amounts.returned_minor == part.amounts.paid_minor - part.keep_minor
+        done = book(done, part.quantities, part.amounts, keep_minor=part.keep_minor)
+    closing = closing_part(done)
+    assert closing is not None
+    returned = sum(p.booked_minor for p in done.payments) + closing.amounts.returned_minor
+    assert returned == order.payable_minor - sum(part.keep_minor for part in kept)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_the_parts_of_one_plan_are_exact_together_in_whatever_order_they_are_carried_out(data: st.DataObject) -> None:
+    order = data.draw(packed_orders())
     parts = partition(order, everything(order))
     assert [part.completes_order for part in parts] == ([True] if len(parts) == 1 else [False] * len(parts))
     for chosen in (parts, reprice(order, data.draw(st.permutations(parts)))):
