@@ -179,6 +179,24 @@ async def test_a_deposit_is_kept_when_the_buyer_withdraws_before_the_balance_and
     assert all(amount in text for amount in ("20.20", "120.00", "99.80"))
 
 
+async def test_an_agents_yes_is_not_the_buyers(world: World) -> None:
+    """Over the hotline the digest of the dry run is nobody's consent: the agent notes it in the case, with the call that proves it."""
+    order_id = await world.order(**deposit("D7", 5000))
+    digest = (await forecast(world, order_id))["consent"]["digest"]
+    await world.identify(order_id)
+    asked = await world.cancel(order_id, role="agent", channel="hotline", consent=digest)
+    assert (asked["outcome"], asked["rule"]) == ("in_review", "consent_needed")
+    await world.run()
+    assert await world.refunds(order_id) == []
+
+
+async def test_a_part_of_what_a_deposit_was_paid_for_is_a_persons(world: World) -> None:
+    lines = [line(price=20_000, presale="deposit"), line("L2", price=30_000, presale="deposit")]
+    order_id = await world.order(order_id="D8", lines=lines, payments=[payment("D8", 10_000, purpose="deposit")])
+    asked = await world.cancel(order_id, lines={"L1": 1})
+    assert (asked["outcome"], asked["rule"]) == ("in_review", "presale_deposit")
+
+
 async def test_without_the_yes_a_deposit_is_not_kept(world: World) -> None:
     order_id = await world.order(**deposit("D2", 5000))
     asked = await world.cancel(order_id)

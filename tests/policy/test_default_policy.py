@@ -41,6 +41,7 @@ PLAIN = Facts(
     deposit_after_balance=AfterBalance.REVIEW,
     customs=Customs.NONE,
     by_merchant=False,
+    is_whole=True,
     breaks_bundle=False,
     risk="normal",
     channel="app",
@@ -116,6 +117,7 @@ EXAMPLES: dict[str, Example] = {
         facts(presale=Presale.DEPOSIT, balance="paid"),
         facts(presale=Presale.DEPOSIT, payment_state=PARTLY),
         facts(payment_state=PARTLY, **DUE),
+        facts(NONE, payment_state=PARTLY, is_whole=False, **DUE),
         facts(ROAD, presale=Presale.DEPOSIT, balance="paid", deposit_after_balance=AfterBalance.RETURN),
     ),
     "made_to_order_started": review(

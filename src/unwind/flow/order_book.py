@@ -84,10 +84,13 @@ def check_document(document: Mapping[str, Any]) -> None:
 
 
 def _require_same_shape(order: Order, document: Mapping[str, Any]) -> None:
-    """Quantities, prices and currency of a known line are what was bought; a change is a new order or a cancellation."""
+    """Quantities, prices, taxes and currency of a known line are what was bought; a change is a new order or a cancellation."""
     require(document["currency"] == order.currency, "currency_changed")
-    known = {line.line_id: (line.quantity, line.unit_price_minor) for line in order.lines}
-    sent = {line["line_id"]: (line["quantity"], line["unit_price_minor"]) for line in document["lines"]}
+    known = {line.line_id: (line.quantity, line.unit_price_minor, line.tax_minor) for line in order.lines}
+    sent = {
+        line["line_id"]: (line["quantity"], line["unit_price_minor"], line.get("tax_minor", 0))
+        for line in document["lines"]
+    }
     require(known == sent, "lines_changed")
 
 

@@ -143,7 +143,7 @@ def consider(services: Services, principal: Principal, request: Request, row: Or
             words=read.words,
             channel=request.channel,
             overlay=overlay,
-            consent=request.consent,
+            consent=own_consent(principal, request),
         )
         if wanted
         else ()
@@ -220,6 +220,11 @@ def speaks_for_somebody(principal: Principal, request: Request) -> bool:
     """An agent asks for a buyer they only hear; a merchant asks for itself, and an administrator's bulk run for nobody."""
     asks_for_itself = request.channel == "merchant" or (request.channel == "bulk" and principal.role is Role.ADMIN)
     return not asks_for_itself and needs_check(principal, Level.BASIC)
+
+
+def own_consent(principal: Principal, request: Request) -> str:
+    """Only the buyer's own: whoever speaks for one they hear notes it with its proof, in the case."""
+    return "" if speaks_for_somebody(principal, request) else request.consent
 
 
 async def _case_to_join(conn: Connection, seen: Considered) -> str | None:
@@ -328,7 +333,7 @@ def lay_out(
         policy_version=services.policy.version,
         note={**reference, **note},
         overlay=seen.overlay,
-        consent=request.consent,
+        consent=own_consent(principal, request),
     )
     row = seen.row
     receipt = write_down(

@@ -58,6 +58,8 @@ class Facts:
     customs: Customs | None
     by_merchant: bool
     """At the merchant's fault."""
+    is_whole: bool
+    """Nothing of the order is left."""
     breaks_bundle: bool
     risk: str | None
     channel: str
@@ -111,6 +113,7 @@ def gather_facts(
         deposit_after_balance=merchant.money.deposit_after_balance,
         customs=None if order.terms.customs is Customs.UNKNOWN else order.terms.customs,
         by_merchant=is_merchants_fault(channel, words.reason),
+        is_whole=part.completes_order,
         breaks_bundle=_breaks_bundle(order, part),
         risk=None if risk == "unknown" else risk,
         channel=channel,
