@@ -153,6 +153,22 @@ def test_phone(demo: Demo) -> None:
     assert not demo.client.get("/api/v1/orders/STORY-PHONE").json()["is_cancelled"]
 
 
+@pytest.mark.parametrize(
+    ("order_id", "line", "kept"),
+    [
+        ("MONEY-THRESHOLD", "L2:1", 2790),
+        ("MONEY-DEPOSIT", "L1:1", 20_000),
+        ("MONEY-POINTS", "L1:1", 0),
+        ("MONEY-INVOICE", "L1:1", 0),
+        ("MONEY-PLATFORM", "L1:1", 0),
+        ("MONEY-CUSTOMS", "L1:1", 0),
+    ],
+)
+def test_every_kind_of_money_can_be_looked_at(demo: Demo, order_id: str, line: str, kept: int) -> None:
+    seen = demo.client.get(f"/api/v1/orders/{order_id}/cancellability", params={"line": line}).json()
+    assert (seen["consent"] or {"deducted_minor": 0})["deducted_minor"] == kept
+
+
 def test_birthday_cake(demo: Demo) -> None:
     """Perishable, shipped, wrong address: an urgent review on top of the queue."""
     answer = demo.cancel("STORY-CAKE", channel="hotline", text="蛋糕地址填错了，已经发货了，必须马上取消")

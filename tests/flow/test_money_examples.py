@@ -244,6 +244,7 @@ async def test_points_spent_meanwhile_are_kept_at_their_published_value_with_con
     [part] = seen["parts"]
     assert (part["paid_minor"], part["deducted_minor"], part["refund"]["amount_minor"]) == (12_800, 500, 12_300)
     assert part["deductions"] == [{"reason": "points", "amount_minor": 500}]
+    assert part["goes_back"] == {"E1": 1280}
     await cancelled(world, order_id, consent=seen["consent"]["digest"])
     assert await outside(world, order_id) == {"wxpay": [12_300]}
     assert await booked(world, order_id) == {"wechat": 12_300}

@@ -1,4 +1,4 @@
-"""Fills an empty demo: merchants, stock, 320 orders over all stages, and the same in the outside world."""
+"""Fills an empty demo: merchants, stock, 320 orders over all stages, some more of every kind of money, and the same in the outside world."""
 
 import random
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from unwind.demo.catalog import CITIES, DEMO_KEYS, MERCHANTS, METHODS, DemoMerchant, Product
+from unwind.demo.money import PLATFORM, money_orders
 
 ORDERS = 320
 STAGES = (
@@ -45,6 +46,10 @@ class Seeder:
             progress(1)
         self._stories()
         progress(len(STORY_ORDERS))
+        for body in money_orders(self._now):
+            order_id = body.pop("order_id")
+            self._outside(order_id, {**body, "shipments": []}, "none", feed_late=False)
+            self._ok(self._unwind.put(f"/api/v1/orders/{order_id}", json=body, headers=_as("integrator")))
 
     def _merchant(self, merchant: DemoMerchant) -> None:
         body = {"name": merchant.name, "hours": merchant.hours, "warehouse": merchant.warehouse}
@@ -141,7 +146,7 @@ class Seeder:
 
     def _outside(self, order_id: str, body: dict[str, Any], stage: str, *, feed_late: bool) -> None:
         """The same order as the gateway, the warehouse and the carrier know it."""
-        for payment in body["payments"]:
+        for payment in (one for one in body["payments"] if one["connection"] != PLATFORM):
             trade = {key: payment[key] for key in ("connection", "trade_no")}
             self._control(
                 "trades", {**trade, "amount_minor": payment["share_minor"], "state": "PAID", "order_no": order_id}

@@ -72,6 +72,7 @@ def _part(order: Order, one: Screened, overlay: Overlay) -> dict[str, Any]:
         "benefits_back": [
             leg.target for leg in legs if leg.kind is LegKind.RESTORE_BENEFIT and leg.target.startswith("benefit:")
         ],
+        "goes_back": dict(part.claw_back),
         "can_be_stopped": who_can_stop(order, part, overlay),
     }
 
