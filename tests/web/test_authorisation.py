@@ -43,6 +43,7 @@ OPERATIONS = {"lead", "ops", "admin", "auditor"}
 AUDIT = {"admin", "auditor"}
 ADMIN = {"admin"}
 SHOP = {"integrator", "admin"}
+MONEY = {"lead", "finance", "admin"}
 BENCH = {"warehouse", "merchant", "admin"}
 SEES_BENCH = BENCH | {"agent", "lead", "ops", "auditor"}
 PASSWORD = "correct horse battery"
@@ -123,7 +124,12 @@ EXPECTED: dict[str, Row] = {
     "GET /api/v1/desk/recalls": row(READERS, "list"),
     "POST /api/v1/desk/cases/{case_id}/buyer-question": row(DESK),
     "POST /api/v1/desk/cases/{case_id}/buyer-answer": row(DESK),
-    "POST /api/v1/desk/cases/{case_id}/legs/{leg_no}/other-account": row(DESK),
+    "POST /api/v1/desk/cases/{case_id}/legs/{leg_no}/other-account": row(DESK | {"finance"}),
+    "POST /api/v1/finance/cases/{case_id}/legs/{leg_no}/off-line": row(DESK | {"finance"}),
+    "GET /api/v1/finance/payouts": row(MONEY | {"ops", "auditor"}, "list"),
+    "POST /api/v1/finance/payouts/{proposal_id}": row(MONEY),
+    "DELETE /api/v1/finance/payouts/{proposal_id}": row(DESK | {"finance"}),
+    "POST /api/v1/finance/connections/{connection}/retries": row(MONEY),
     "GET /api/v1/desk/refund-exceptions": row(READERS, "list"),
     "GET /api/v1/desk/bill-differences": row({"lead", "ops", "finance", "admin", "auditor"}, "platform"),
     "POST /api/v1/desk/bill-differences/{difference_id}/settle": row({"lead", "finance", "admin"}, "platform"),
@@ -284,6 +290,7 @@ class Target:
     change_id: str
     breaker_id: str
     switch_id: str
+    proposal_id: str
 
 
 def bearer(credential: str) -> dict[str, str]:
@@ -319,6 +326,7 @@ class Stage:
             staff_id=await self.colleague(shop),
             key_owner=key_owner,
             key_id=key_id,
+            proposal_id=await self.proposal(order_id, case_id, shop),
             **await self.trust(shop),
         )
 
@@ -333,6 +341,24 @@ class Stage:
             return_id,
         )
         return return_id
+
+    async def proposal(self, order_id: str, case_id: str, shop: str) -> str:
+        """A refund of the case that was paid off-line, says a colleague."""
+        await self.world.sql(
+            "INSERT INTO legs (case_id, leg_no, part_no, kind, rank, is_local, state, target, amount_minor)"
+            " VALUES (%s, 99, 1, 'refund', 30, false, 'released', '', 1) ON CONFLICT DO NOTHING",
+            case_id,
+        )
+        await self.world.sql(
+            "INSERT INTO payout_proposals (proposal_id, case_id, leg_no, order_id, merchant_id, way, case_version, amount_minor,"
+            " currency, paid_on, proposed_by, proposed_at, expires_at)"
+            " VALUES (%s, %s, 99, %s, %s, 'off_line', 9999, 1, 'CNY', '2026-01-01', 'x', unwind_now(), unwind_now() + interval '1 d')",
+            f"{case_id}-P1",
+            case_id,
+            order_id,
+            shop,
+        )
+        return f"{case_id}-P1"
 
     async def trust(self, shop: str) -> dict[str, str]:
         """A proposal and an open breaker of the shop."""
@@ -446,6 +472,7 @@ class Stage:
             "change_id": target.change_id,
             "breaker_id": target.breaker_id,
             "switch_id": target.switch_id,
+            "proposal_id": target.proposal_id,
             "promotion_id": f"sale-{target.shop}",
             "scope": "merchant",
             "scope_id": target.shop,
@@ -562,7 +589,19 @@ BODIES: dict[str, Callable[[Target], Any]] = {
         "kind": "merchant_bank_card",
         "case_version": 9999,
     },
-    "POST /api/v1/desk/bill-differences/{difference_id}/settle": lambda _: {"resolution": "explained"},
+    "POST /api/v1/desk/bill-differences/{difference_id}/settle": lambda _: {
+        "resolution": "explained",
+        "reference": "V-1",
+    },
+    "POST /api/v1/finance/cases/{case_id}/legs/{leg_no}/off-line": lambda _: {
+        "case_version": 9999,
+        "paid_by": "cash",
+        "reference": "V-1",
+        "paid_on": "2026-01-01",
+        "amount_minor": 1,
+    },
+    "POST /api/v1/finance/payouts/{proposal_id}": lambda _: {"agree": False},
+    "POST /api/v1/finance/connections/{connection}/retries": lambda t: {"merchant_id": t.shop},
     "POST /api/v1/desk/tasks/{task_id}/result": lambda _: {"outcome": "done"},
     "POST /api/v1/warehouse/scans": lambda t: {"code": t.order_id, "kind": "pack", "event_id": t.order_id},
     "POST /api/v1/warehouse/holds/{case_id}/{leg_no}": lambda _: {"outcome": "accept"},

@@ -126,7 +126,7 @@ async def _restore_payment(conn: Connection, locked: Locked, leg: Leg) -> None:
         conn, case_id=locked.case.case_id, part_no=leg.part_no, payment_id=payment.payment_id
     )
     if refund is not None and refund.state == "reserved":
-        await money.book_without_gateway(conn, refund.refund_id)
+        await money.book_without_gateway(conn, refund.refund_id, how="own_books")
         account = f"{payment.method}:{locked.order.buyer_ref}"
         await benefits.credit(conn, account=account, kind=payment.method, amount=leg.amount_minor)
 
@@ -452,4 +452,5 @@ async def _book_refund(conn: Connection, locked: Locked, leg: Leg) -> None:
     if leg.kind is LegKind.REFUND and refund.refund_no:
         await money.finish_refund(conn, refund.refund_id)
     else:
-        await money.book_without_gateway(conn, refund.refund_id)
+        how = "off_line" if leg.kind is LegKind.REFUND else "own_books"
+        await money.book_without_gateway(conn, refund.refund_id, how=how)

@@ -69,7 +69,7 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/desk/recalls"): Scope.DESK_READ,
     ("POST", "/api/v1/desk/cases/{case_id}/buyer-question"): Scope.CASES_DECIDE,
     ("POST", "/api/v1/desk/cases/{case_id}/buyer-answer"): Scope.CASES_DECIDE,
-    ("POST", "/api/v1/desk/cases/{case_id}/legs/{leg_no}/other-account"): Scope.CASES_DECIDE,
+    ("POST", "/api/v1/desk/cases/{case_id}/legs/{leg_no}/other-account"): (Scope.CASES_DECIDE, Scope.MONEY_SETTLE),
     ("GET", "/api/v1/desk/refund-exceptions"): Scope.DESK_READ,
     ("GET", "/api/v1/desk/bill-differences"): Scope.MONEY_READ,
     ("POST", "/api/v1/desk/bill-differences/{difference_id}/settle"): Scope.MONEY_SETTLE,
@@ -90,6 +90,12 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/desk/cases/{case_id}/scripts"): Scope.CASES_DECIDE,
     ("POST", "/api/v1/desk/cases/{case_id}/scripts/{script_id}/insert"): Scope.CASES_DECIDE,
     ("GET", "/api/v1/desk/scripts"): Scope.DESK_READ,
+    # finance
+    ("POST", "/api/v1/finance/cases/{case_id}/legs/{leg_no}/off-line"): (Scope.CASES_DECIDE, Scope.MONEY_SETTLE),
+    ("GET", "/api/v1/finance/payouts"): Scope.MONEY_READ,
+    ("POST", "/api/v1/finance/payouts/{proposal_id}"): Scope.MONEY_SETTLE,
+    ("DELETE", "/api/v1/finance/payouts/{proposal_id}"): (Scope.CASES_DECIDE, Scope.MONEY_SETTLE),
+    ("POST", "/api/v1/finance/connections/{connection}/retries"): Scope.MONEY_SETTLE,
     # warehouses
     ("GET", "/api/v1/warehouse/stops"): Scope.WAREHOUSE_READ,
     ("POST", "/api/v1/warehouse/scans"): Scope.WAREHOUSE_WORK,

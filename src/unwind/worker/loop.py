@@ -20,6 +20,7 @@ from unwind.flow.erasure import erase_due
 from unwind.flow.false_dispatch import find_false_dispatches
 from unwind.flow.lookup import index_people
 from unwind.flow.notify import tell_alerts
+from unwind.flow.payouts import drop_lapsed
 from unwind.flow.promises import strike_promises
 from unwind.flow.queue import push_cases, release_expired
 from unwind.flow.run import work_once
@@ -53,6 +54,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
         _repeat("questions", QUEUE_S, stop, lambda: strike_questions(services)),
         _repeat("promises", POLL_S, stop, lambda: strike_promises(services)),
         _repeat("claims", QUEUE_S, stop, lambda: release_expired(services)),
+        _repeat("payouts", QUEUE_S, stop, lambda: drop_lapsed(services)),
         _repeat("push", QUEUE_S, stop, lambda: push_cases(services)),
         _repeat("timetable", TIMETABLE_S, stop, lambda: follow_timetable(services)),
         _repeat("unpaid", POLL_S, stop, lambda: _unpaid(services)),
