@@ -130,6 +130,12 @@ EXPECTED: dict[str, Row] = {
     "POST /api/v1/finance/payouts/{proposal_id}": row(MONEY),
     "DELETE /api/v1/finance/payouts/{proposal_id}": row(DESK | {"finance"}),
     "POST /api/v1/finance/connections/{connection}/retries": row(MONEY),
+    "GET /api/v1/finance/costs": row(MONEY | {"ops", "auditor"}),
+    "POST /api/v1/finance/costs/{case_id}/{n}/settlement": row(MONEY),
+    "GET /api/v1/finance/claims": row(MONEY | {"ops", "auditor"}),
+    "POST /api/v1/finance/claims": row(MONEY),
+    "GET /api/v1/finance/claims/{claim_id}": row(MONEY | {"ops", "auditor"}),
+    "POST /api/v1/finance/claims/{claim_id}/moves": row(MONEY),
     "GET /api/v1/desk/refund-exceptions": row(READERS, "list"),
     "GET /api/v1/desk/bill-differences": row({"lead", "ops", "finance", "admin", "auditor"}, "platform"),
     "POST /api/v1/desk/bill-differences/{difference_id}/settle": row({"lead", "finance", "admin"}, "platform"),
@@ -291,6 +297,7 @@ class Target:
     breaker_id: str
     switch_id: str
     proposal_id: str
+    claim_id: str
 
 
 def bearer(credential: str) -> dict[str, str]:
@@ -327,6 +334,7 @@ class Stage:
             key_owner=key_owner,
             key_id=key_id,
             proposal_id=await self.proposal(order_id, case_id, shop),
+            claim_id=await self.claim(case_id, shop),
             **await self.trust(shop),
         )
 
@@ -359,6 +367,22 @@ class Stage:
             shop,
         )
         return f"{case_id}-P1"
+
+    async def claim(self, case_id: str, shop: str) -> str:
+        """A cost of the case, and what a carrier owes for another."""
+        await self.world.sql(
+            "INSERT INTO case_costs (case_id, n, fee, amount_minor, currency, bearer, noted_by, noted_at)"
+            " VALUES (%s, 1, 'other', 1, 'CNY', 'merchant', 'x', unwind_now())",
+            case_id,
+        )
+        await self.world.sql(
+            "INSERT INTO carrier_claims (claim_id, merchant_id, carrier, case_id, reason, amount_minor, currency, due_at, opened_at,"
+            " opened_by) VALUES (%s, %s, 'sf', %s, 'late', 1, 'CNY', unwind_now(), unwind_now(), 'x')",
+            f"{case_id}-K99",
+            shop,
+            case_id,
+        )
+        return f"{case_id}-K99"
 
     async def trust(self, shop: str) -> dict[str, str]:
         """A proposal and an open breaker of the shop."""
@@ -473,6 +497,7 @@ class Stage:
             "breaker_id": target.breaker_id,
             "switch_id": target.switch_id,
             "proposal_id": target.proposal_id,
+            "claim_id": target.claim_id,
             "promotion_id": f"sale-{target.shop}",
             "scope": "merchant",
             "scope_id": target.shop,
@@ -516,6 +541,8 @@ class Stage:
 
 QUERIES: dict[str, Callable[[Target], dict[str, str]]] = {
     "GET /api/v1/stock": lambda _: {"sku": "SKU-L1"},
+    "GET /api/v1/finance/costs": lambda t: {"case_id": t.case_id, "merchant_id": t.shop},
+    "GET /api/v1/finance/claims": lambda t: {"merchant_id": t.shop},
     "GET /api/v1/desk/cti/{system_id}": lambda _: {"CallerID": "13800001234"},
     "PUT /api/v1/admin/clock-targets": lambda t: {"merchant_id": t.shop},
     "GET /api/v1/admin/automation/{merchant_id}/report": lambda _: PERIOD,
@@ -600,6 +627,9 @@ BODIES: dict[str, Callable[[Target], Any]] = {
         "paid_on": "2026-01-01",
         "amount_minor": 1,
     },
+    "POST /api/v1/finance/costs/{case_id}/{n}/settlement": lambda _: {"reference": "V-1"},
+    "POST /api/v1/finance/claims": lambda t: {"case_id": t.case_id, "reason": "late", "amount_minor": 1},
+    "POST /api/v1/finance/claims/{claim_id}/moves": lambda _: {"to": "filed", "reference": "V-1"},
     "POST /api/v1/finance/payouts/{proposal_id}": lambda _: {"agree": False},
     "POST /api/v1/finance/connections/{connection}/retries": lambda t: {"merchant_id": t.shop},
     "POST /api/v1/desk/tasks/{task_id}/result": lambda _: {"outcome": "done"},

@@ -171,7 +171,7 @@ async def be_second(services: Wired, caller: Caller, question_id: str, body: Sec
 
 @router.post("/cases/{case_id}/costs", responses=ERRORS)
 async def add_costs(services: Wired, caller: Caller, case_id: str, body: CostsIn) -> Response:
-    """What it has cost after all, and who bears it. Nothing is taken from anybody by this."""
+    """What it has cost after all, and who bears it. Nothing is taken from anybody by this; what a carrier bears is claimed."""
     await note_costs.note_costs(
         services,
         caller,
@@ -179,6 +179,8 @@ async def add_costs(services: Wired, caller: Caller, case_id: str, body: CostsIn
         [one.cost() for one in body.costs],
         part_no=body.part_no,
         reference=body.reference,
+        proof=body.proof,
+        claim_reason=body.claim_reason,
     )
     return await one_case(services, caller, case_id)
 

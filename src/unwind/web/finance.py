@@ -1,22 +1,31 @@
 """The finance desk: what two people agree to, refunds asked for again, costs, claims, balances, the month's export."""
 
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
+from pydantic import AwareDatetime
 from starlette.responses import Response
 
 from unwind.desk.refund_exceptions import NEXT_STEPS
 from unwind.domain.access import Scope, authorise
-from unwind.flow import payouts, retry_refunds
-from unwind.storage import desk
+from unwind.domain.carrier_claims import ClaimState
+from unwind.domain.decisions import Bearer, Fee
+from unwind.domain.errors import require
+from unwind.flow import carrier_claims, note_costs, payouts, retry_refunds
+from unwind.storage import carrier_claims as claim_rows
+from unwind.storage import costs, desk
 from unwind.storage import payouts as payout_rows
 from unwind.web.access import Caller, Wired
 from unwind.web.responses import ERRORS, json_response
-from unwind.web.schemas.finance import OffLineIn, PayoutAnswerIn, RetriesIn
+from unwind.web.schemas.fields import Id
+from unwind.web.schemas.finance import ClaimIn, ClaimMoveIn, OffLineIn, PayoutAnswerIn, RetriesIn, SettleCostIn
 
 router = APIRouter(prefix="/api/v1/finance", tags=["finance"])
 PageSize = Annotated[int, Query(ge=1, le=200)]
+CostNo = Annotated[int, Path(ge=1, le=1_000_000)]
 RETRIES_MAX = 200
+PERIOD_MAX = timedelta(days=366)
 
 
 @router.post("/cases/{case_id}/legs/{leg_no}/off-line", status_code=202, responses=ERRORS)
@@ -73,3 +82,109 @@ async def retry_refunds_of(services: Wired, caller: Caller, connection: str, bod
             refunds_max=RETRIES_MAX,
         )
     return json_response({"cases": await retry_refunds.retry_refunds(services, caller, seen)})
+
+
+@router.get("/costs", responses=ERRORS)
+async def list_costs(
+    services: Wired,
+    caller: Caller,
+    case_id: Annotated[Id | None, Query()] = None,
+    begins: Annotated[AwareDatetime | None, Query(alias="from")] = None,
+    ends: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+    merchant_id: Annotated[Id | None, Query()] = None,
+    fee: Fee | None = None,
+    bearer: Bearer | None = None,
+    standing: Literal["open", "settled", "written_off"] | None = None,
+    limit: PageSize = 100,
+) -> Response:
+    """What cancellations have cost: of a case, or noted from `from` to before `to` (at most 366 days).
+
+    `totals` count every row, by currency, fee, bearer and standing; `paid_minor` is what carriers have paid of it.
+    """
+    authorise(caller, Scope.MONEY_READ, merchant_id=merchant_id)
+    has_period = begins is not None and ends is not None and timedelta(0) < ends - begins <= PERIOD_MAX
+    require(case_id is not None or has_period, "period_needed", days=PERIOD_MAX.days)
+    wanted = {
+        "m": merchant_id or caller.merchant_id,
+        "case": case_id,
+        "begins": begins,
+        "ends": ends,
+        "fee": fee,
+        "bearer": bearer,
+        "standing": standing,
+    }
+    async with services.database.connection() as conn:
+        rows = await costs.ledger(conn, wanted, rows_max=limit)
+        totals = await costs.ledger_totals(conn, wanted)
+    return json_response({"costs": rows, "totals": totals})
+
+
+@router.post("/costs/{case_id}/{n}/settlement", responses=ERRORS)
+async def settle_cost(services: Wired, caller: Caller, case_id: str, n: CostNo, body: SettleCostIn) -> Response:
+    """It has been paid, by whoever bears it. A cost that a carrier is to pay is settled by its claim."""
+    await note_costs.settle_cost(services, caller, case_id, n, reference=body.reference, proof=body.proof)
+    return json_response({"case_id": case_id, "n": n, "settled": True})
+
+
+@router.get("/claims", responses=ERRORS)
+async def list_claims(
+    services: Wired,
+    caller: Caller,
+    state: ClaimState | None = None,
+    carrier: Annotated[Id | None, Query()] = None,
+    merchant_id: Annotated[Id | None, Query()] = None,
+    case_id: Annotated[Id | None, Query()] = None,
+    *,
+    overdue: bool = False,
+    limit: PageSize = 50,
+) -> Response:
+    """What carriers owe; what is due first comes first. `overdue`: only what should have moved by now."""
+    authorise(caller, Scope.MONEY_READ, merchant_id=merchant_id)
+    async with services.database.connection() as conn:
+        rows = await claim_rows.list_claims(
+            conn,
+            merchant_id=merchant_id or caller.merchant_id,
+            carrier=carrier,
+            case_id=case_id,
+            state=state,
+            is_overdue=overdue,
+            claims_max=limit,
+        )
+    return json_response({"claims": rows})
+
+
+@router.post("/claims", status_code=201, responses=ERRORS)
+async def claim_by_hand(services: Wired, caller: Caller, body: ClaimIn) -> Response:
+    """What a carrier owes and no cost says: 201 with its id."""
+    claim_id = await carrier_claims.claim_by_hand(
+        services,
+        caller,
+        body.case_id,
+        reason=body.reason,
+        amount_minor=body.amount_minor,
+        cost_n=body.cost_n,
+        shipment_id=body.shipment_id or "",
+    )
+    return json_response(await carrier_claims.read_with_moves(services, caller, claim_id), status=201)
+
+
+@router.get("/claims/{claim_id}", responses=ERRORS)
+async def one_claim(services: Wired, caller: Caller, claim_id: str) -> Response:
+    """With every move: who, when, by which document."""
+    return json_response(await carrier_claims.read_with_moves(services, caller, claim_id))
+
+
+@router.post("/claims/{claim_id}/moves", responses=ERRORS)
+async def move_claim(services: Wired, caller: Caller, claim_id: str, body: ClaimMoveIn) -> Response:
+    """From open to filed, accepted, paid; rejected may be filed again; whatever is not paid may be written off."""
+    await carrier_claims.move_claim(
+        services,
+        caller,
+        claim_id,
+        ClaimState(body.to),
+        reference=body.reference,
+        paid_minor=body.paid_minor,
+        reason=body.reason,
+        due_at=body.due_at,
+    )
+    return json_response(await carrier_claims.read_with_moves(services, caller, claim_id))

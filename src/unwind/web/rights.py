@@ -96,6 +96,12 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("POST", "/api/v1/finance/payouts/{proposal_id}"): Scope.MONEY_SETTLE,
     ("DELETE", "/api/v1/finance/payouts/{proposal_id}"): (Scope.CASES_DECIDE, Scope.MONEY_SETTLE),
     ("POST", "/api/v1/finance/connections/{connection}/retries"): Scope.MONEY_SETTLE,
+    ("GET", "/api/v1/finance/costs"): Scope.MONEY_READ,
+    ("POST", "/api/v1/finance/costs/{case_id}/{n}/settlement"): Scope.MONEY_SETTLE,
+    ("GET", "/api/v1/finance/claims"): Scope.MONEY_READ,
+    ("POST", "/api/v1/finance/claims"): Scope.MONEY_SETTLE,
+    ("GET", "/api/v1/finance/claims/{claim_id}"): Scope.MONEY_READ,
+    ("POST", "/api/v1/finance/claims/{claim_id}/moves"): Scope.MONEY_SETTLE,
     # warehouses
     ("GET", "/api/v1/warehouse/stops"): Scope.WAREHOUSE_READ,
     ("POST", "/api/v1/warehouse/scans"): Scope.WAREHOUSE_WORK,

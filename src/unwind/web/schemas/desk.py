@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from unwind.domain.carrier_claims import ClaimReason
 from unwind.domain.case import RefundOn
 from unwind.domain.decisions import Bearer, Choice, Cost, Fee, Ruling
 from unwind.domain.order import LineId
@@ -120,6 +121,10 @@ class CostsIn(Strict):
     costs: Annotated[list[CostIn], Field(min_length=1, max_length=20)]
     part_no: Annotated[int, Field(ge=1)] | None = None
     reference: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.:\-]+$")]
+    proof: Reference = Field(default="", description="an attachment of the case, or the number of a document elsewhere")
+    claim_reason: ClaimReason | None = Field(
+        default=None, description="of what the carrier bears; null: as the case says"
+    )
 
     @model_validator(mode="after")
     def _not_the_buyer(self) -> Self:

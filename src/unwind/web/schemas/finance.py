@@ -4,11 +4,13 @@ import re
 from datetime import date
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AwareDatetime, Field, SecretStr, field_validator, model_validator
 
+from unwind.domain.carrier_claims import ClaimReason
 from unwind.domain.payouts import PaidBy, Proof
 from unwind.ports.payment import PayeeAccount
 from unwind.reconcile import Resolution
+from unwind.web.schemas.desk import Reference
 from unwind.web.schemas.fields import MINOR_MAX, Id, Strict
 
 Voucher = Annotated[
@@ -83,6 +85,37 @@ class RetriesIn(Strict):
     kind: Kind = "needs_funds"
     merchant_id: Id | None = None
     case_ids: Annotated[list[Id], Field(max_length=200)] | None = Field(default=None, description="null: every case")
+
+
+class SettleCostIn(Strict):
+    reference: Voucher
+    proof: Reference = Field(default="", description="an attachment of the case, or the number of a document elsewhere")
+
+
+class ClaimIn(Strict):
+    """A claim by hand. What a carrier bears is claimed by itself when it is noted."""
+
+    case_id: Id
+    shipment_id: Id | None = Field(default=None, description="null: the only parcel of the order")
+    reason: ClaimReason
+    amount_minor: PaidMinor
+    cost_n: Annotated[int, Field(ge=1, strict=True)] | None = Field(
+        default=None, description="the cost of the case that it is to recover"
+    )
+
+
+class ClaimMoveIn(Strict):
+    to: Literal["filed", "accepted", "rejected", "paid", "written_off"]
+    reference: Voucher
+    paid_minor: PaidMinor | None = Field(default=None, description="with paid, and only then")
+    reason: ClaimReason | None = Field(default=None, description="where it is known better by now")
+    due_at: AwareDatetime | None = Field(default=None, description="by when the next move is due; null: as usual")
+
+    @model_validator(mode="after")
+    def _paid(self) -> Self:
+        if (self.to == "paid") != (self.paid_minor is not None):
+            raise ValueError("paid_minor belongs to paid")
+        return self
 
 
 class SettleDifferenceIn(Strict):
