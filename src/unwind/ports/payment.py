@@ -61,3 +61,12 @@ class PaysElsewhere(Protocol):
     """A gateway that can send an abnormal refund to another account of the payer, or to the merchant's own."""
 
     async def refund_elsewhere(self, call: RefundCall, account: PayeeAccount) -> Outcome: ...
+
+
+@runtime_checkable
+class TellsBalance(Protocol):
+    """A gateway that says what is there to refund from."""
+
+    async def balance(self, currency: str) -> Outcome:
+        """SUCCEEDED with `amount_minor`, without what it has taken for refunds that are not final; NOT_FOUND where it keeps no such account."""
+        ...

@@ -12,14 +12,23 @@ from unwind.domain.access import Scope, authorise
 from unwind.domain.carrier_claims import ClaimState
 from unwind.domain.decisions import Bearer, Fee
 from unwind.domain.errors import require
-from unwind.flow import carrier_claims, note_costs, payouts, retry_refunds
+from unwind.flow import balances, carrier_claims, note_costs, payouts, retry_refunds
+from unwind.flow.chronicle import clock
 from unwind.storage import carrier_claims as claim_rows
-from unwind.storage import costs, desk
+from unwind.storage import costs, desk, finance_log
 from unwind.storage import payouts as payout_rows
 from unwind.web.access import Caller, Wired
 from unwind.web.responses import ERRORS, json_response
 from unwind.web.schemas.fields import Id
-from unwind.web.schemas.finance import ClaimIn, ClaimMoveIn, OffLineIn, PayoutAnswerIn, RetriesIn, SettleCostIn
+from unwind.web.schemas.finance import (
+    BalanceIn,
+    ClaimIn,
+    ClaimMoveIn,
+    OffLineIn,
+    PayoutAnswerIn,
+    RetriesIn,
+    SettleCostIn,
+)
 
 router = APIRouter(prefix="/api/v1/finance", tags=["finance"])
 PageSize = Annotated[int, Query(ge=1, le=200)]
@@ -188,3 +197,31 @@ async def move_claim(services: Wired, caller: Caller, claim_id: str, body: Claim
         due_at=body.due_at,
     )
     return json_response(await carrier_claims.read_with_moves(services, caller, claim_id))
+
+
+@router.get("/balances", responses=ERRORS)
+async def list_balances(services: Wired, caller: Caller) -> Response:
+    """Per payment connection and currency: what it holds, what has to leave, and whether the next 24 and 72 hours are covered.
+
+    `balance_minor: null`: nobody has said it, and nothing is called short.
+    """
+    authorise(caller, Scope.MONEY_READ, is_platform=True)
+    async with services.database.connection() as conn:
+        now = await clock(conn)
+        channels = await balances.survey(conn, frozenset(services.gateways))
+    return json_response({"as_of": now, "channels": [balances.shown(one, now) for one in channels]})
+
+
+@router.put("/balances/{connection}", status_code=204, responses=ERRORS)
+async def enter_balance(services: Wired, caller: Caller, connection: str, body: BalanceIn) -> Response:
+    """By hand, where the gateway does not tell; kept with who and when."""
+    await balances.enter_balance(services, caller, connection, currency=body.currency, balance_minor=body.balance_minor)
+    return Response(status_code=204)
+
+
+@router.get("/log", responses=ERRORS)
+async def list_log(services: Wired, caller: Caller, limit: PageSize = 50) -> Response:
+    """Exports that were taken and balances that were entered, the newest first, with who."""
+    authorise(caller, Scope.MONEY_READ, is_platform=True)
+    async with services.database.connection() as conn:
+        return json_response({"entries": await finance_log.entries(conn, entries_max=limit)})

@@ -102,6 +102,9 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("POST", "/api/v1/finance/claims"): Scope.MONEY_SETTLE,
     ("GET", "/api/v1/finance/claims/{claim_id}"): Scope.MONEY_READ,
     ("POST", "/api/v1/finance/claims/{claim_id}/moves"): Scope.MONEY_SETTLE,
+    ("GET", "/api/v1/finance/balances"): Scope.MONEY_READ,
+    ("PUT", "/api/v1/finance/balances/{connection}"): Scope.MONEY_SETTLE,
+    ("GET", "/api/v1/finance/log"): Scope.MONEY_READ,
     # warehouses
     ("GET", "/api/v1/warehouse/stops"): Scope.WAREHOUSE_READ,
     ("POST", "/api/v1/warehouse/scans"): Scope.WAREHOUSE_WORK,

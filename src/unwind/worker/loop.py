@@ -16,6 +16,7 @@ from psycopg_pool import PoolTimeout
 from unwind.doctor import halt_broken_merchants
 from unwind.domain.sign_in import ATTEMPT_WINDOW, OIDC_ROUND_TRIP
 from unwind.flow.archive import anchor_archived
+from unwind.flow.balances import watch_balances
 from unwind.flow.erasure import erase_due
 from unwind.flow.false_dispatch import find_false_dispatches
 from unwind.flow.lookup import index_people
@@ -38,6 +39,7 @@ HEALTH_S = 5.0
 HOUSEKEEPING_S = 60.0
 CHECKUP_S = 300.0
 CALENDAR_S = 3600.0
+BALANCES_S = 300.0
 KEYS_KEPT_DAYS = 7
 KEYS_PER_ROUND = 1000
 ATTEMPTS_KEPT = timedelta(days=1)
@@ -63,6 +65,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
         _repeat("people", HOUSEKEEPING_S, stop, lambda: index_people(services)),
         _repeat("false_dispatch", HOUSEKEEPING_S, stop, lambda: find_false_dispatches(services)),
         _repeat("housekeeping", HOUSEKEEPING_S, stop, lambda: _housekeeping(services)),
+        _repeat("balances", BALANCES_S, stop, lambda: watch_balances(services)),
         _repeat("calendar", CALENDAR_S, stop, lambda: warn_of_missing_holidays(services.database)),
         _repeat("checkup", CHECKUP_S, stop, lambda: halt_broken_merchants(services)),
     )

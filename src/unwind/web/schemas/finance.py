@@ -11,7 +11,7 @@ from unwind.domain.payouts import PaidBy, Proof
 from unwind.ports.payment import PayeeAccount
 from unwind.reconcile import Resolution
 from unwind.web.schemas.desk import Reference
-from unwind.web.schemas.fields import MINOR_MAX, Id, Strict
+from unwind.web.schemas.fields import MINOR_MAX, Currency, Id, Minor, Strict
 
 Voucher = Annotated[
     str,
@@ -116,6 +116,13 @@ class ClaimMoveIn(Strict):
         if (self.to == "paid") != (self.paid_minor is not None):
             raise ValueError("paid_minor belongs to paid")
         return self
+
+
+class BalanceIn(Strict):
+    """What somebody has read on the provider's pages, now."""
+
+    currency: Currency
+    balance_minor: Minor
 
 
 class SettleDifferenceIn(Strict):
