@@ -1,11 +1,14 @@
 """The finance desk: what two people agree to, refunds asked for again, costs, claims, balances, the month's export."""
 
 from datetime import timedelta
+from pathlib import Path as FilePath
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime
-from starlette.responses import Response
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, Response
 
 from unwind.desk.refund_exceptions import NEXT_STEPS
 from unwind.domain.access import Scope, authorise
@@ -14,6 +17,7 @@ from unwind.domain.decisions import Bearer, Fee
 from unwind.domain.errors import require
 from unwind.flow import balances, carrier_claims, note_costs, payouts, retry_refunds
 from unwind.flow.chronicle import clock
+from unwind.insight.month import Month, export_month
 from unwind.storage import carrier_claims as claim_rows
 from unwind.storage import costs, desk, finance_log
 from unwind.storage import payouts as payout_rows
@@ -34,6 +38,11 @@ router = APIRouter(prefix="/api/v1/finance", tags=["finance"])
 PageSize = Annotated[int, Query(ge=1, le=200)]
 CostNo = Annotated[int, Path(ge=1, le=1_000_000)]
 RETRIES_MAX = 200
+MEDIA = {
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "zip": "application/zip",
+    "csv": "text/csv; charset=utf-8",
+}
 PERIOD_MAX = timedelta(days=366)
 
 
@@ -225,3 +234,43 @@ async def list_log(services: Wired, caller: Caller, limit: PageSize = 50) -> Res
     authorise(caller, Scope.MONEY_READ, is_platform=True)
     async with services.database.connection() as conn:
         return json_response({"entries": await finance_log.entries(conn, entries_max=limit)})
+
+
+@router.get("/exports/{month}", responses={200: {"content": {media: {} for media in MEDIA.values()}}, **ERRORS})
+async def export_month_of(
+    services: Wired,
+    caller: Caller,
+    month: Annotated[str, Path(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")],
+    form: Annotated[Literal["xlsx", "csv"], Query(alias="format")] = "xlsx",
+    sheet: Annotated[str | None, Query(max_length=32)] = None,
+    merchant_id: Annotated[Id | None, Query()] = None,
+) -> Response:
+    """A month's books, of one merchant or all, from one snapshot: a workbook, a ZIP of CSV files, or with `sheet` one CSV file.
+
+    The month is each shop's own. That it was taken is logged (`GET /api/v1/finance/log`).
+    """
+    authorise(caller, Scope.MONEY_READ, merchant_id=merchant_id)
+    of = merchant_id or caller.merchant_id
+    kind = "xlsx" if form == "xlsx" else "csv" if sheet else "zip"
+    folder = TemporaryDirectory(prefix="unwind-month-", ignore_cleanup_errors=True)
+    path = FilePath(folder.name) / f"unwind-{of or 'all'}-{month}{f'-{sheet}' if kind == 'csv' else ''}.{kind}"
+    try:
+        await export_month(
+            services.database,
+            Month.read(month),
+            merchant_id=of,
+            path=path,
+            by=caller.actor,
+            form=form,
+            sheet=sheet,
+        )
+    except BaseException:
+        folder.cleanup()
+        raise
+    return FileResponse(
+        path,
+        media_type=MEDIA[kind],
+        filename=path.name,
+        headers={"Cache-Control": "no-store"},
+        background=BackgroundTask(folder.cleanup),
+    )

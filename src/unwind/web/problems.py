@@ -141,6 +141,8 @@ CATALOG: dict[str, tuple[int, str, str]] = {
     "cost_settled": (409, "该费用已结清", "The cost is settled already"),
     "proof_unknown": (422, "工单中没有这个附件", "The case has no such attachment"),
     "period_needed": (422, "请指明工单,或不超过366天的起止时间", "Name a case, or a period of at most 366 days"),
+    "month_not_begun": (422, "该月份尚未开始", "That month has not begun"),
+    "no_such_sheet": (422, "没有这个工作表,或该格式不能单独导出", "No such sheet, or not in this format"),
     "nothing_to_book": (409, "该差异没有可登记的金额", "This difference has nothing to book"),
     "more_than_left": (409, "金额超过该支付的可退余额", "More than the payment still holds"),
     "task_answered": (409, "任务已被处理", "The task has been answered"),

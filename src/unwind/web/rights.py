@@ -105,6 +105,7 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/finance/balances"): Scope.MONEY_READ,
     ("PUT", "/api/v1/finance/balances/{connection}"): Scope.MONEY_SETTLE,
     ("GET", "/api/v1/finance/log"): Scope.MONEY_READ,
+    ("GET", "/api/v1/finance/exports/{month}"): Scope.MONEY_READ,
     # warehouses
     ("GET", "/api/v1/warehouse/stops"): Scope.WAREHOUSE_READ,
     ("POST", "/api/v1/warehouse/scans"): Scope.WAREHOUSE_WORK,

@@ -25,7 +25,10 @@ CREATE INDEX refunds_by_sending ON refunds (sent_at) WHERE sent_at IS NOT NULL;
 CREATE INDEX refunds_owed ON refunds (payment_id) WHERE state IN ('reserved', 'sent');
 
 ALTER TABLE legs ADD COLUMN ended_at timestamptz;
-COMMENT ON COLUMN legs.ended_at IS 'when it became final; null for those that ended before this column';
+COMMENT ON COLUMN legs.ended_at IS 'when it became final; of what ended before this column, only where finance counts it';
+UPDATE legs g SET ended_at = (SELECT max(e.at) FROM case_events e WHERE e.case_id = g.case_id AND e.event = 'leg_recorded'
+    AND e.data->>'leg' = g.leg_no::text)
+WHERE g.kind IN ('compensate', 'reverse_invoice') AND g.state IN ('succeeded', 'released', 'waived');
 CREATE INDEX legs_by_finance ON legs (kind, ended_at) WHERE kind IN ('compensate', 'reverse_invoice');
 
 -- Two people --------------------------------------------------------------------------------------------------------------------------------
