@@ -30,7 +30,7 @@ async def known_balances(conn: Connection) -> list[dict[str, Any]]:
                 WHERE r.final_at > b.known_at AND r.state = 'final' AND r.how IN ('gateway', 'other_account')
                   AND (p.connection, r.currency) = (b.connection, b.currency))
             + (SELECT coalesce(sum(r.amount_minor), 0)::bigint FROM refunds r JOIN payments p USING (payment_id)
-                JOIN legs g ON g.number = r.refund_no
+                JOIN legs g ON g.number = r.refund_no AND g.number <> ''
                 WHERE r.sent_at > b.known_at AND r.state = 'sent' AND g.state = 'accepted'
                   AND (p.connection, r.currency) = (b.connection, b.currency)) AS left_since_minor
         FROM channel_balances b ORDER BY b.connection, b.currency
@@ -47,7 +47,7 @@ async def owed(conn: Connection) -> list[dict[str, Any]]:
             coalesce(sum(r.amount_minor) FILTER (WHERE r.state = 'reserved'), 0)::bigint AS reserved_minor,
             coalesce(sum(r.amount_minor) FILTER (WHERE r.state = 'sent' AND g.state IS DISTINCT FROM 'accepted'), 0)::bigint AS sent_minor,
             coalesce(sum(r.amount_minor) FILTER (WHERE r.state = 'sent' AND g.state = 'accepted'), 0)::bigint AS accepted_minor
-        FROM refunds r JOIN payments p USING (payment_id) LEFT JOIN legs g ON g.number = r.refund_no AND r.refund_no <> ''
+        FROM refunds r JOIN payments p USING (payment_id) LEFT JOIN legs g ON g.number = r.refund_no AND g.number <> ''
         WHERE r.state IN ('reserved', 'sent') GROUP BY p.connection, r.currency
         """
     )
