@@ -360,11 +360,18 @@ async def assert_refunds_are_those_of_the_outside_world(shift: Shift, book: Shee
     ours = {
         (row["支付连接 connection"], row["退款单号 refund no"]): row["金额 amount"]
         for row in rows
-        if code(row["方式 how"]) in {"gateway", "other_account", "elsewhere"}
+        if code(row["方式 how"]) in {"gateway", "other_account", "merchant_account", "elsewhere"}
     }
     assert ours == {key: str(m) if outside[key]["currency"] == "JPY" else yuan(m) for key, m in moved.items()}
     by_way = Counter(code(row["方式 how"]) for row in rows)
-    assert by_way == {"gateway": 13, "other_account": 3, "off_line": 3, "elsewhere": 1, "pending": 1}
+    assert by_way == {
+        "gateway": 13,
+        "other_account": 2,
+        "merchant_account": 1,
+        "off_line": 3,
+        "elsewhere": 1,
+        "pending": 1,
+    }
     assert {row["凭证号 voucher"]: row["金额 amount"] for row in rows if code(row["方式 how"]) == "off_line"} == {
         voucher: yuan(minor) for voucher, minor in shift.off_line.items()
     }

@@ -15,6 +15,7 @@ import pytest
 from tests.world import World
 from unwind.doctor import examine
 from unwind.flow.payouts import drop_lapsed
+from unwind.flow.wording import text_of
 from unwind.storage.embedded import EmbeddedPostgres
 
 ACCOUNT_NO = "6225000011112222"
@@ -109,6 +110,18 @@ async def sealed_accounts(world: World) -> int:
     return len(await world.sql("SELECT FROM private_data WHERE field LIKE 'payee%'"))
 
 
+WAYS_TOLD = {
+    "user_bank_card": ("other_account", "退回您本人的另一银行卡,1-3个工作日"),
+    "merchant_bank_card": ("merchant_account", "渠道已退至商家账户,由商家另行支付给您"),
+}
+
+
+async def refund_done_text(world: World) -> str:
+    """Where the money is said to be."""
+    [row] = await world.sql("SELECT fact, params FROM messages WHERE fact LIKE 'refund_done%'")
+    return text_of(row["fact"], row["params"], language="zh")
+
+
 async def waiting(world: World) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = (await world.ok("GET", "/api/v1/finance/payouts", role="lead"))["payouts"]
     return found
@@ -147,7 +160,9 @@ async def test_an_abnormal_refund_goes_to_another_account_once_two_people_agree(
     await world.pass_time(timedelta(minutes=1))
     await world.run(until="archived", case_id=one.case_id)
     assert [(r["status"], r["money_moved_times"]) for r in await world.refunds(one.order_id)] == [("SUCCESS", 1)]
-    assert await world.sql("SELECT how, state FROM refunds") == [{"how": "other_account", "state": "final"}]
+    how, told = WAYS_TOLD[card["kind"]]
+    assert await world.sql("SELECT how, state FROM refunds") == [{"how": how, "state": "final"}]
+    assert (await refund_done_text(world)).startswith(f"退款10.00 CNY已完成,{told}。")
     assert await exceptions(world) == []
     assert await waiting(world) == []
     assert await sealed_accounts(world) == 0
@@ -304,6 +319,17 @@ async def test_a_nonsensical_account_is_refused(world: World, wrong: dict[str, s
     assert given["account_no"] not in response.text
 
 
+async def test_no_account_goes_out_in_a_chat(world: World) -> None:
+    order_id = await world.order(risk="suspected")
+    case_id = (await world.cancel(order_id))["case_id"]
+    await world.identify(order_id)
+    path = f"/api/v1/desk/cases/{case_id}/conversation"
+    for text in ("请核对卡号 6225 7583 1111 1115", "尾数 12 的卡 6225758311111115 100元"):
+        refused = await world.call("POST", path, role="agent", json={"text": text})
+        assert (refused.status_code, refused.json()["code"]) == (422, "text_not_allowed")
+        assert refused.json()["facts"]["rule"] == "personal_number"
+
+
 async def test_a_refused_refund_is_paid_off_line_and_booked_once(world: World) -> None:
     one = await refused_refund(world)
     proposal_id = (await pay_off_line(world, one)).json()["proposal_id"]
@@ -322,6 +348,9 @@ async def test_a_refused_refund_is_paid_off_line_and_booked_once(world: World) -
         "bank_transfer",
     )
     assert await world.refunds(one.order_id) == [], "no gateway moved anything"
+    assert (await refund_done_text(world)).startswith("退款10.00 CNY已完成,已由人工线下支付给您。")
+    seen = await world.ok("GET", f"/api/v1/cancellations/{one.case_id}")
+    assert seen["refund"]["payments"][0]["estimate"]["zh"] == "已由人工线下支付给您"
     await assert_sound(world)
 
 

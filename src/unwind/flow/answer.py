@@ -6,7 +6,7 @@ from typing import Any
 from unwind.domain.case import CaseOutcome, Kind, Verdict
 from unwind.domain.order import LineId, Order
 from unwind.domain.transitions import State
-from unwind.flow.estimates import estimate_for
+from unwind.flow.estimates import GATEWAY, estimate_for
 from unwind.flow.receipt import Receipt
 from unwind.flow.screen import Screened, kind_of, leading
 
@@ -66,7 +66,7 @@ def for_receipt(
         word = "cancelled"
     methods = {p.payment_id: p.method for p in order.payments}
     refunds = [
-        (methods[share.payment_id], share.amount_minor)
+        (methods[share.payment_id], share.amount_minor, GATEWAY)
         for reservation in receipt.reservations
         for share in reservation.shares
     ]
@@ -115,7 +115,9 @@ def for_existing(
         "next": dict(zip(("zh", "en"), NEXT[word], strict=True)),
         "reason": case["reason"],
         "respond_due_at": case["respond_due_at"],
-        "refund": refund_estimate([(r["method"], r["amount_minor"]) for r in refunds], order.currency, arrival=arrival),
+        "refund": refund_estimate(
+            [(r["method"], r["amount_minor"], r["how"]) for r in refunds], order.currency, arrival=arrival
+        ),
         "parts": [
             {
                 "part_no": part["part_no"],
@@ -132,17 +134,17 @@ def for_existing(
 
 
 def refund_estimate(
-    refunds: Iterable[tuple[str, int]], currency: str, *, arrival: tuple[str, str] | None = None
+    refunds: Iterable[tuple[str, int, str]], currency: str, *, arrival: tuple[str, str] | None = None
 ) -> dict[str, Any]:
-    """Per payment method, with the estimate of that method. `arrival`: what a promotion says instead."""
+    """Per refund (method, amount in minor units, how), with the estimate of that method and way. `arrival`: what a promotion says instead."""
     rows = [
         {
             "method": method,
             "amount_minor": amount,
             "estimate": dict(
-                zip(("zh", "en"), arrival or (estimate_for(method).zh, estimate_for(method).en), strict=True)
+                zip(("zh", "en"), arrival or (estimate_for(method, how).zh, estimate_for(method, how).en), strict=True)
             ),
         }
-        for method, amount in refunds
+        for method, amount, how in refunds
     ]
     return {"amount_minor": sum(row["amount_minor"] for row in rows), "currency": currency, "payments": rows}

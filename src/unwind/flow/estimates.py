@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from unwind.domain.order import CASH_TENDER
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
@@ -35,10 +37,24 @@ BY_METHOD = {
     "points": Estimate(zh="即时退回积分", en="points are restored at once", days_max=0),
     "gift_card": Estimate(zh="即时退回礼品卡", en="at once to the gift card", days_max=0),
 }
+GATEWAY = "gateway"
+BY_HOW = {
+    "other_account": Estimate(
+        zh="退回您本人的另一银行卡,1-3个工作日", en="to another bank card of yours in 1-3 working days", days_max=3
+    ),
+    "merchant_account": Estimate(
+        zh="渠道已退至商家账户,由商家另行支付给您",
+        en="returned to the shop's account; the shop pays it to you",
+        days_max=3,
+    ),
+    "off_line": Estimate(zh="已由人工线下支付给您", en="paid to you by hand", days_max=0),
+}
+"""Where it did not go the way it came (`refunds.how`)."""
 ORIGINAL_ROUTE = Estimate(
     zh="款项将在1-3个工作日退回原支付账户", en="back to the original payment account in 1-3 working days", days_max=3
 )
 
 
-def estimate_for(method: str) -> Estimate:
-    return BY_METHOD.get(method, ORIGINAL_ROUTE)
+def estimate_for(method: str, how: str = GATEWAY) -> Estimate:
+    """Cash goes over the counter whatever happens."""
+    return BY_METHOD.get(method, ORIGINAL_ROUTE) if method == CASH_TENDER or how not in BY_HOW else BY_HOW[how]

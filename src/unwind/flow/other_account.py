@@ -56,13 +56,19 @@ async def prepare(conn: Connection, services: Services, locked: Locked, leg: Leg
 
 
 async def let_go_on(
-    conn: Connection, locked: Locked, call: calls.Call, principal: Principal, said: Mapping[str, object]
+    conn: Connection,
+    locked: Locked,
+    call: calls.Call,
+    principal: Principal,
+    said: Mapping[str, object],
+    *,
+    account: PayeeAccount,
 ) -> None:
-    """The leg may go on, as after a retry; its refund is known to reach its payer by another account."""
+    """The leg may go on, as after a retry; its refund is known to reach another account than it came from."""
     case_id, leg = locked.case.case_id, call.leg
     refund = await money.live_refund(conn, case_id=case_id, part_no=leg.part_no, payment_id=leg.target)
     if refund is not None:
-        await money.set_way(conn, refund.refund_id, "other_account")
+        await money.set_way(conn, refund.refund_id, account.way)
     await cases.set_leg(
         conn,
         case_id,

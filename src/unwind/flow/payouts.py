@@ -257,7 +257,8 @@ async def _carry_out(
     await _close(conn, locked, proposal, state=PayoutState.AGREED, principal=principal)
     await _require_name(conn, services, locked, account)
     gateway_call, gateway = await other_account.prepare(conn, services, locked, leg)
-    await other_account.let_go_on(conn, locked, gateway_call, principal, {**said, "account": account.kind})
+    said["account"] = account.kind
+    await other_account.let_go_on(conn, locked, gateway_call, principal, said, account=account)
     return other_account.Agreed(call=gateway_call, gateway=gateway, account=account)
 
 
@@ -278,7 +279,7 @@ async def _open(conn: Connection, services: Services, locked: Locked, proposal: 
 
 async def _require_name(conn: Connection, services: Services, locked: Locked, account: PayeeAccount) -> None:
     """The merchant's own account has no name to compare."""
-    if account.kind == "merchant_bank_card":
+    if account.is_merchants:
         return
     known = await privacy.open_private(conn, services.vault, locked.order.order_id, "name", is_restricted_too=True)
     require_same_name(account.account_name, known)

@@ -9,6 +9,7 @@ from unwind.domain.plan import PartPlan, build_legs, free_units
 from unwind.domain.promotion import NOTHING, Overlay
 from unwind.domain.stage import COMING_BACK, IN_THE_HOUSE, ON_THE_WAY, Stage
 from unwind.flow.answer import refund_estimate
+from unwind.flow.estimates import GATEWAY
 from unwind.flow.screen import Screened, screen
 from unwind.policy.engine import Policy
 from unwind.policy.facts import WINDOW_MINUTES, Words
@@ -54,7 +55,7 @@ def _part(order: Order, one: Screened, overlay: Overlay) -> dict[str, Any]:
         "paid_minor": part.amounts.paid_minor,
         "deducted_minor": part.amounts.deducted_minor,
         "refund": refund_estimate(
-            [(methods[share.payment_id], share.amount_minor) for share in part.amounts.shares],
+            [(methods[share.payment_id], share.amount_minor, GATEWAY) for share in part.amounts.shares],
             order.currency,
             arrival=overlay.arrival,
         ),

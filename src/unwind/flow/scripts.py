@@ -251,7 +251,7 @@ async def _values(conn: Connection, row: Mapping[str, Any]) -> dict[str, str]:
         "goods": "、".join(dict.fromkeys(line.title for line in order.lines)),
         "shop": merchant["name"],
         "amount": format_minor(row["money_minor"], order.currency) if row["money_minor"] else "",
-        "estimate": ";".join(dict.fromkeys(estimate_for(refund["method"]).zh for refund in refunds)),
+        "estimate": ";".join(dict.fromkeys(estimate_for(refund["method"], refund["how"]).zh for refund in refunds)),
         "refund_no": "、".join(refund["refund_no"] for refund in refunds if refund["refund_no"]),
         "waybill": parcel["waybill_no"] if parcel else "",
         "carrier": CARRIERS.get(parcel["carrier"], parcel["carrier"]) if parcel else "",

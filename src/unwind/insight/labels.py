@@ -7,6 +7,7 @@ LABELS: Final[Mapping[str, str]] = {
     # how a refund reached its payer
     "gateway": "原路",
     "other_account": "改退其他账户",
+    "merchant_account": "退至商家账户",
     "off_line": "线下",
     "own_books": "账内返还",
     "adopted": "渠道已有",

@@ -25,13 +25,22 @@ class RefundCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PayeeAccount:
-    """Where an abnormal refund goes instead. Passes through once; never stored, never logged (hence no repr)."""
+    """Where an abnormal refund goes instead. Stands sealed until a second person agrees, and is never logged (hence no repr)."""
 
     kind: str
     """`user_bank_card` or `merchant_bank_card`; only the first has what follows."""
     bank_type: str = ""
     account_no: str = ""
     account_name: str = ""
+
+    @property
+    def is_merchants(self) -> bool:
+        return self.kind == "merchant_bank_card"
+
+    @property
+    def way(self) -> str:
+        """As `refunds.how` names it."""
+        return "merchant_account" if self.is_merchants else "other_account"
 
 
 class PaymentGateway(Protocol):

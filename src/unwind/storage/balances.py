@@ -27,7 +27,7 @@ async def known_balances(conn: Connection) -> list[dict[str, Any]]:
         """
         SELECT b.connection, b.currency, b.balance_minor, b.known_at, b.told_by,
             (SELECT coalesce(sum(r.amount_minor), 0)::bigint FROM refunds r JOIN payments p USING (payment_id)
-                WHERE r.final_at > b.known_at AND r.state = 'final' AND r.how IN ('gateway', 'other_account')
+                WHERE r.final_at > b.known_at AND r.state = 'final' AND r.how IN ('gateway', 'other_account', 'merchant_account')
                   AND (p.connection, r.currency) = (b.connection, b.currency))
             + (SELECT coalesce(sum(r.amount_minor), 0)::bigint FROM refunds r JOIN payments p USING (payment_id)
                 JOIN legs g ON g.number = r.refund_no AND g.number <> ''

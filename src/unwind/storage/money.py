@@ -277,7 +277,7 @@ async def refunds_of_case(conn: Connection, case_id: str) -> list[dict[str, Any]
     cursor = await conn.execute(
         """
         SELECT r.part_no, r.payment_id, r.amount_minor, r.currency, r.state, coalesce(r.refund_no, '') AS refund_no,
-            p.method, p.returns_as, p.connection
+            p.method, p.returns_as, p.connection, r.how
         FROM refunds r JOIN payments p USING (payment_id)
         WHERE r.case_id = %s AND r.state IN ('reserved', 'sent', 'final') ORDER BY r.part_no, r.payment_id
         """,

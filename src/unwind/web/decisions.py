@@ -14,6 +14,7 @@ from unwind.domain.questions import Audience, Kind, OnSilence, Question
 from unwind.domain.ruling_documents import plan_document, told_facts
 from unwind.flow import answers, consent, hand_work, note_costs, offers, review
 from unwind.flow.answer import refund_estimate
+from unwind.flow.estimates import GATEWAY
 from unwind.flow.questions import ask, link_of
 from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
@@ -45,7 +46,7 @@ async def preview_decision(services: Wired, caller: Caller, case_id: str, body: 
     parts = plan_document(seen.carried.parts)
     for part in parts:
         shares = [
-            (methods.get(leg["target"], ""), leg["amount_minor"])
+            (methods.get(leg["target"], ""), leg["amount_minor"], GATEWAY)
             for leg in part["legs"]
             if leg["target"] in methods and leg["kind"] in {"refund", "restore_benefit"}
         ]

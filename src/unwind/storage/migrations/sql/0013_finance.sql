@@ -3,9 +3,9 @@
 -- How a refund reached the buyer, and when. What was final before says so by its leg.
 ALTER TABLE refunds
     ADD COLUMN how text NOT NULL DEFAULT 'gateway'
-        CHECK (how IN ('gateway', 'other_account', 'off_line', 'own_books', 'adopted')),
+        CHECK (how IN ('gateway', 'other_account', 'merchant_account', 'off_line', 'own_books', 'adopted')),
     ADD COLUMN final_at timestamptz;
-COMMENT ON COLUMN refunds.how IS 'own_books: points, balance, entitlements; adopted: the gateway had it before we asked';
+COMMENT ON COLUMN refunds.how IS 'merchant_account: back to the shop, which owes it to the buyer; own_books: points, balance, entitlements; adopted: the gateway had it before we asked';
 COMMENT ON COLUMN refunds.final_at IS 'when our books took it for final; of an adopted one: when it was found';
 
 UPDATE refunds SET how = 'adopted' WHERE state IN ('adopted', 'assigned');
