@@ -109,6 +109,15 @@ def query_trade(world: World, call: Call) -> Answer:
     return Answer(status=200, body={**shown, "refunded_minor": refunded_minor})
 
 
+def tell_balance(world: World, call: Call) -> Answer:
+    """One that is never short keeps no account to ask about."""
+    currency = read_text(call.body, "currency")
+    balance_minor = find_connection(world, call.connection)["balance_minor"]
+    if balance_minor is None:
+        raise RefusalError(404, "NOT_FOUND")
+    return Answer(status=200, body={"currency": currency, "balance_minor": balance_minor})
+
+
 def accept_refund(
     world: World, trade: sqlite3.Row, refund_no: str, amount_minor: int, *, made_by: str, detail: str = ""
 ) -> None:

@@ -53,6 +53,8 @@ IS_CHANGING_NOTHING = [
     "RETURN_SCANNED",
     "RETURN_INSPECTED",
     "FALSE_DISPATCH",
+    "PAYOUT_PROPOSED",
+    "PAYOUT_DROPPED",
 ]
 
 STORY = (
@@ -77,6 +79,8 @@ STORY = (
     ("around", "hold_answers", "拦截确认", "flow/hold_answers.py"),
     ("around", "returns", "退货", "flow/returns.py"),
     ("around", "false_dispatch", "虚假发货", "flow/false_dispatch.py"),
+    ("around", "payouts", "另行付款", "flow/payouts.py"),
+    ("around", "retry_refunds", "批量重试", "flow/retry_refunds.py"),
     ("around", "attachments", "附件", "flow/attachments.py"),
     ("around", "timeout", "超时未付", "flow/timeout.py"),
     ("around", "queue", "队列", "flow/queue.py"),

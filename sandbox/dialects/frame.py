@@ -30,6 +30,7 @@ OPERATIONS: Mapping[str, Effect] = {
     "payment.refund_elsewhere": payment.refund_elsewhere,
     "payment.close": payment.close_trade,
     "payment.trade_query": payment.query_trade,
+    "payment.balance": payment.tell_balance,
     "warehouse.cancel": warehouse.cancel_outbound,
     "warehouse.query": warehouse.query_outbound,
     "warehouse.show": warehouse.show_outbound,

@@ -21,6 +21,7 @@ PATHS = {
     "/payment/refunds/query": "payment.refund_query",
     "/payment/trades/close": "payment.close",
     "/payment/trades/query": "payment.trade_query",
+    "/payment/balance": "payment.balance",
     "/outbound/{no}/cancel": "warehouse.cancel",
     "/outbound/{no}/query": "warehouse.query",
     "/waybills/{no}/void": "carrier.void",

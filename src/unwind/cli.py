@@ -16,6 +16,7 @@ from rich.table import Table
 from unwind import __version__
 from unwind.commanding import console, opened, settings_or_exit
 from unwind.domain.access import KEY_ROLES, Role, key_scopes
+from unwind.month_cli import export_month
 from unwind.processes import database
 from unwind.staff_cli import app as staff_app
 
@@ -245,6 +246,7 @@ def key(
     console.print(secret)
 
 
+app.command("export-month")(export_month)
 app.add_typer(staff_app, name="staff")
 
 connections_app = typer.Typer(help="The outside parties of connections.json.", no_args_is_help=True)

@@ -122,7 +122,7 @@ def test_make_targets_of_the_readme_exist(readme: str) -> None:
 def test_commands_of_the_readme_are_all_there_are(readme: str) -> None:
     from unwind.cli import app
 
-    named = set(re.findall(r"^\| `unwind ([a-z]+)", (ROOT / readme).read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"^\| `unwind ([a-z-]+)", (ROOT / readme).read_text(encoding="utf-8"), re.MULTILINE))
     real = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     groups = {group.name for group in app.registered_groups}
     assert named == (real | groups) - {"version"}

@@ -17,8 +17,8 @@ TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 SOURCE = re.compile(r"`(src/unwind/[\w/.]+)`(?:, `(\w+)`)?")
 OUTSIDE_THE_TABLES = {"I9"}
 """Checked by `doctor.py` itself: histories and anchors."""
-PROMISED_BESIDES = {"consent", "parcels"}
-"""Checks that belong to no numbered invariant: a promise of its own, and the book of the parcels."""
+PROMISED_BESIDES = {"consent", "parcels", "payouts"}
+"""Checks that belong to no numbered invariant: promises of their own, and the book of the parcels."""
 
 
 def name_of(path: Path) -> str:

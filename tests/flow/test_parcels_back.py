@@ -84,8 +84,10 @@ async def test_what_came_back_goes_where_it_belongs(world: World) -> None:
         ("goods_loss", 1000, "carrier")
     ]
     assert await world.sql("SELECT connection, kind, code FROM alerts WHERE kind = 'carrier_claim'") == [
-        {"connection": "sf", "kind": "carrier_claim", "code": return_id}
+        {"connection": "sf", "kind": "carrier_claim", "code": f"{case_id}-K1"}
     ]
+    [claim] = (await world.ok("GET", "/api/v1/finance/claims", role="finance"))["claims"]
+    assert (claim["reason"], claim["amount_minor"], claim["waybill_no"]) == ("short", 1000, "W-S1")
     assert {"return_scanned", "return_inspected", "attached", "cost_noted"} <= set(await events_of(world, case_id))
     again = await inspect(world, return_id, found)
     assert (again.status_code, again.json()["state"]) == (200, "inspected")

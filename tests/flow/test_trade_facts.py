@@ -203,6 +203,7 @@ async def test_a_platforms_money_is_approved_there_watched_and_proven(world: Wor
     await world.ok("POST", f"/api/v1/desk/tasks/{task['task_id']}/result", role="agent", json=done)
     await world.run(until="archived", case_id=case_id)
     assert await booked(world, order_id) == {"platform": 1000}
+    assert await world.sql("SELECT how FROM refunds") == [{"how": "platform"}], "not by hand, for the books"
     [told] = await world.sql("SELECT params FROM messages WHERE fact = 'refund_done:1'")
     assert told["params"]["tenders"][0]["reference"] == "TBR-1"
 

@@ -89,10 +89,14 @@ async def test_a_refund_by_the_shops_own_staff_counts_against_the_payment(shop: 
     assert (listed["order_id"], listed["theirs_minor"]) == (order_id, 300)
     path = f"/api/v1/desk/bill-differences/{listed['difference_id']}/settle"
     for role in ("agent", "integrator", "warehouse"):
-        assert (await shop.call("POST", path, role=role, json={"resolution": "book_elsewhere"})).status_code == 403
-    await shop.ok("POST", path, role="finance", json={"resolution": "book_elsewhere"})
+        assert (
+            await shop.call("POST", path, role=role, json={"resolution": "book_elsewhere", "reference": "V-1"})
+        ).status_code == 403
+    await shop.ok("POST", path, role="finance", json={"resolution": "book_elsewhere", "reference": "V-1"})
     assert await shop.sql("SELECT elsewhere_minor FROM payments") == [{"elsewhere_minor": 300}]
-    assert (await shop.call("POST", path, role="finance", json={"resolution": "explained"})).status_code == 404
+    assert (
+        await shop.call("POST", path, role="finance", json={"resolution": "explained", "reference": "V-1"})
+    ).status_code == 404
     await load(shop, tmp_path)
     assert await differences(shop) == [], "settled is settled, however often the bill comes"
 
@@ -107,7 +111,7 @@ async def test_more_than_the_payment_holds_is_not_booked(shop: World, tmp_path: 
     await shop.sql("UPDATE payments SET elsewhere_minor = 500")
     listed = (await shop.ok("GET", "/api/v1/desk/bill-differences", role="finance"))["differences"][0]
     path = f"/api/v1/desk/bill-differences/{listed['difference_id']}/settle"
-    refused = await shop.call("POST", path, role="finance", json={"resolution": "book_elsewhere"})
+    refused = await shop.call("POST", path, role="finance", json={"resolution": "book_elsewhere", "reference": "V-1"})
     assert (refused.status_code, refused.json()["code"]) == (409, "more_than_left")
     assert await differences(shop) != []
 

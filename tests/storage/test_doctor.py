@@ -76,6 +76,11 @@ OPEN_REFUNDS = "ALTER TABLE refunds DISABLE TRIGGER USER"
 OF_SEALED = "WHERE order_id = '{sealed_order}'"
 PAYMENT_OF_SEALED = "WHERE payment_id IN (SELECT payment_id FROM order_payments WHERE order_id = '{sealed_order}')"
 PAYMENT_OF_SETTLING = "WHERE payment_id IN (SELECT payment_id FROM order_payments WHERE order_id = '{settling_order}')"
+PROPOSAL = (
+    "INSERT INTO payout_proposals (proposal_id, case_id, leg_no, order_id, merchant_id, way, case_version, amount_minor, currency, proposed_by,"
+    " proposed_at, expires_at, state, closed_at) SELECT 'P', case_id, leg_no, '{sealed_order}', 'shop', 'other_account', 1, 1, 'CNY', 'x',"
+    " unwind_now(), unwind_now(), 'open', NULL FROM legs WHERE case_id = '{sealed}' LIMIT 1"
+)
 
 DAMAGES: list[tuple[str, str, tuple[str, ...]]] = [
     (
@@ -247,6 +252,25 @@ DAMAGES: list[tuple[str, str, tuple[str, ...]]] = [
         ("UPDATE orders SET kept_minor = 5 WHERE order_id = '{sealed_order}'",),
     ),
     (
+        "payouts",
+        "an off-line refund that nobody proposed",
+        (f"UPDATE refunds SET how = 'off_line' {OF_SEALED}",),
+    ),
+    (
+        "payouts",
+        "another account that one person agreed to alone",
+        (
+            "ALTER TABLE payout_proposals DROP CONSTRAINT two_people",
+            PROPOSAL.replace("'open', NULL", "'agreed', unwind_now()"),
+            "UPDATE payout_proposals SET closed_by = proposed_by",
+        ),
+    ),
+    (
+        "payouts",
+        "an account that outlived its proposal",
+        ("INSERT INTO private_data (order_id, field, ciphertext) VALUES ('{sealed_order}', 'payee.gone', '')",),
+    ),
+    (
         "parcels",
         "a parcel that left without its units",
         (("UPDATE shipment_lines SET left_units = 0 WHERE order_id = '{review_order}'"),),
@@ -376,7 +400,7 @@ async def test_broken_money_halts_refunds_and_never_the_intake(world: World, inv
 
 @pytest.mark.parametrize("invariant", sorted(set(checks.CHECKS) - HALTING))
 def test_other_findings_do_not_stop_refunds(invariant: str) -> None:
-    assert invariant in {"I5", "I7", "I8", "I12", "I13", "I14", "archive", "consent", "parcels"}
+    assert invariant in {"I5", "I7", "I8", "I12", "I13", "I14", "archive", "consent", "parcels", "payouts"}
 
 
 async def test_a_refund_that_was_planned_before_the_halt_does_not_leave_after_it(world: World) -> None:

@@ -104,6 +104,8 @@ NUMBERS = """
 身份证11010519491231002X
 银行卡6225 7583 1111 1115
 卡号6217000011112222337
+卡号6225758311111115 100元退到这张卡
+2 张卡: 12 6225 7583 1111 1115 34
 """
 
 HONEST = """
@@ -188,6 +190,11 @@ def test_honest_sentences_pass(text: str) -> None:
 @pytest.mark.parametrize("text", lines(TOO_EARLY))
 def test_once_it_is_final_it_may_be_said(text: str) -> None:
     assert rules(text, FINAL) == set()
+
+
+def test_a_long_number_that_is_no_card_passes() -> None:
+    """Fails the check digit, alone and with whatever stands beside it."""
+    assert rules("流水号 6225758311111116 100") == set()
 
 
 def test_numbers_of_the_case_may_be_written_out() -> None:

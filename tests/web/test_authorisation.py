@@ -43,6 +43,7 @@ OPERATIONS = {"lead", "ops", "admin", "auditor"}
 AUDIT = {"admin", "auditor"}
 ADMIN = {"admin"}
 SHOP = {"integrator", "admin"}
+MONEY = {"lead", "finance", "admin"}
 BENCH = {"warehouse", "merchant", "admin"}
 SEES_BENCH = BENCH | {"agent", "lead", "ops", "auditor"}
 PASSWORD = "correct horse battery"
@@ -125,7 +126,22 @@ EXPECTED: dict[str, Row] = {
     "GET /api/v1/desk/recalls": row(READERS, "list"),
     "POST /api/v1/desk/cases/{case_id}/buyer-question": row(DESK),
     "POST /api/v1/desk/cases/{case_id}/buyer-answer": row(DESK),
-    "POST /api/v1/desk/cases/{case_id}/legs/{leg_no}/other-account": row(DESK),
+    "POST /api/v1/desk/cases/{case_id}/legs/{leg_no}/other-account": row(DESK | {"finance"}),
+    "POST /api/v1/finance/cases/{case_id}/legs/{leg_no}/off-line": row(DESK | {"finance"}),
+    "GET /api/v1/finance/payouts": row(MONEY | {"ops", "auditor"}, "list"),
+    "POST /api/v1/finance/payouts/{proposal_id}": row(MONEY),
+    "DELETE /api/v1/finance/payouts/{proposal_id}": row(DESK | {"finance"}),
+    "POST /api/v1/finance/connections/{connection}/retries": row(MONEY),
+    "GET /api/v1/finance/balances": row(MONEY | {"ops", "auditor"}, "platform"),
+    "PUT /api/v1/finance/balances/{connection}": row(MONEY, "platform"),
+    "GET /api/v1/finance/exports/{month}": row(MONEY | {"ops", "auditor"}),
+    "GET /api/v1/finance/log": row(MONEY | {"ops", "auditor"}, "platform"),
+    "GET /api/v1/finance/costs": row(MONEY | {"ops", "auditor"}),
+    "POST /api/v1/finance/costs/{case_id}/{n}/settlement": row(MONEY),
+    "GET /api/v1/finance/claims": row(MONEY | {"ops", "auditor"}),
+    "POST /api/v1/finance/claims": row(MONEY),
+    "GET /api/v1/finance/claims/{claim_id}": row(MONEY | {"ops", "auditor"}),
+    "POST /api/v1/finance/claims/{claim_id}/moves": row(MONEY),
     "GET /api/v1/desk/refund-exceptions": row(READERS, "list"),
     "GET /api/v1/desk/bill-differences": row({"lead", "ops", "finance", "admin", "auditor"}, "platform"),
     "POST /api/v1/desk/bill-differences/{difference_id}/settle": row({"lead", "finance", "admin"}, "platform"),
@@ -286,6 +302,8 @@ class Target:
     change_id: str
     breaker_id: str
     switch_id: str
+    proposal_id: str
+    claim_id: str
 
 
 def bearer(credential: str) -> dict[str, str]:
@@ -321,6 +339,8 @@ class Stage:
             staff_id=await self.colleague(shop),
             key_owner=key_owner,
             key_id=key_id,
+            proposal_id=await self.proposal(order_id, case_id, shop),
+            claim_id=await self.claim(case_id, shop),
             **await self.trust(shop),
         )
 
@@ -335,6 +355,40 @@ class Stage:
             return_id,
         )
         return return_id
+
+    async def proposal(self, order_id: str, case_id: str, shop: str) -> str:
+        """A refund of the case that was paid off-line, says a colleague."""
+        await self.world.sql(
+            "INSERT INTO legs (case_id, leg_no, part_no, kind, rank, is_local, state, target, amount_minor)"
+            " VALUES (%s, 99, 1, 'refund', 30, false, 'released', '', 1) ON CONFLICT DO NOTHING",
+            case_id,
+        )
+        await self.world.sql(
+            "INSERT INTO payout_proposals (proposal_id, case_id, leg_no, order_id, merchant_id, way, case_version, amount_minor,"
+            " currency, paid_on, proposed_by, proposed_at, expires_at)"
+            " VALUES (%s, %s, 99, %s, %s, 'off_line', 9999, 1, 'CNY', '2026-01-01', 'x', unwind_now(), unwind_now() + interval '1 d')",
+            f"{case_id}-P1",
+            case_id,
+            order_id,
+            shop,
+        )
+        return f"{case_id}-P1"
+
+    async def claim(self, case_id: str, shop: str) -> str:
+        """A cost of the case, and what a carrier owes for another."""
+        await self.world.sql(
+            "INSERT INTO case_costs (case_id, n, fee, amount_minor, currency, bearer, noted_by, noted_at)"
+            " VALUES (%s, 1, 'other', 1, 'CNY', 'merchant', 'x', unwind_now())",
+            case_id,
+        )
+        await self.world.sql(
+            "INSERT INTO carrier_claims (claim_id, merchant_id, carrier, case_id, reason, amount_minor, currency, due_at, opened_at,"
+            " opened_by) VALUES (%s, %s, 'sf', %s, 'late', 1, 'CNY', unwind_now(), unwind_now(), 'x')",
+            f"{case_id}-K99",
+            shop,
+            case_id,
+        )
+        return f"{case_id}-K99"
 
     async def trust(self, shop: str) -> dict[str, str]:
         """A proposal and an open breaker of the shop."""
@@ -448,10 +502,13 @@ class Stage:
             "change_id": target.change_id,
             "breaker_id": target.breaker_id,
             "switch_id": target.switch_id,
+            "proposal_id": target.proposal_id,
+            "claim_id": target.claim_id,
             "promotion_id": f"sale-{target.shop}",
             "scope": "merchant",
             "scope_id": target.shop,
             "year": "2030",
+            "month": "2026-01",
             "script_id": "fraud_warning",
             "principal_id": target.key_owner if is_key else target.staff_id,
             "key_id": target.key_id,
@@ -491,6 +548,9 @@ class Stage:
 
 QUERIES: dict[str, Callable[[Target], dict[str, str]]] = {
     "GET /api/v1/stock": lambda _: {"sku": "SKU-L1"},
+    "GET /api/v1/finance/costs": lambda t: {"case_id": t.case_id, "merchant_id": t.shop},
+    "GET /api/v1/finance/claims": lambda t: {"merchant_id": t.shop},
+    "GET /api/v1/finance/exports/{month}": lambda t: {"merchant_id": t.shop, "format": "csv", "sheet": "summary"},
     "GET /api/v1/desk/cti/{system_id}": lambda _: {"CallerID": "13800001234"},
     "PUT /api/v1/admin/clock-targets": lambda t: {"merchant_id": t.shop},
     "GET /api/v1/admin/automation/{merchant_id}/report": lambda _: PERIOD,
@@ -566,7 +626,23 @@ BODIES: dict[str, Callable[[Target], Any]] = {
         "kind": "merchant_bank_card",
         "case_version": 9999,
     },
-    "POST /api/v1/desk/bill-differences/{difference_id}/settle": lambda _: {"resolution": "explained"},
+    "POST /api/v1/desk/bill-differences/{difference_id}/settle": lambda _: {
+        "resolution": "explained",
+        "reference": "V-1",
+    },
+    "POST /api/v1/finance/cases/{case_id}/legs/{leg_no}/off-line": lambda _: {
+        "case_version": 9999,
+        "paid_by": "cash",
+        "reference": "V-1",
+        "paid_on": "2026-01-01",
+        "amount_minor": 1,
+    },
+    "POST /api/v1/finance/costs/{case_id}/{n}/settlement": lambda _: {"reference": "V-1"},
+    "PUT /api/v1/finance/balances/{connection}": lambda _: {"currency": "CNY", "balance_minor": 1},
+    "POST /api/v1/finance/claims": lambda t: {"case_id": t.case_id, "reason": "late", "amount_minor": 1},
+    "POST /api/v1/finance/claims/{claim_id}/moves": lambda _: {"to": "filed", "reference": "V-1"},
+    "POST /api/v1/finance/payouts/{proposal_id}": lambda _: {"agree": False},
+    "POST /api/v1/finance/connections/{connection}/retries": lambda t: {"merchant_id": t.shop},
     "POST /api/v1/desk/tasks/{task_id}/result": lambda _: {"outcome": "done"},
     "POST /api/v1/warehouse/scans": lambda t: {"code": t.order_id, "kind": "pack", "event_id": t.order_id},
     "POST /api/v1/warehouse/holds/{case_id}/{leg_no}": lambda _: {"outcome": "accept"},

@@ -75,6 +75,8 @@ EVENTS = {
     "return_scanned": "退货到仓 a return has arrived",
     "return_inspected": "退货验收 the return is inspected",
     "false_dispatch": "虚假发货 called shipped, not picked up",
+    "payout_proposed": "提议另行付款 another way of payment proposed",
+    "payout_dropped": "另行付款作罢 proposal dropped",
 }
 
 

@@ -31,6 +31,8 @@ class DifferenceKind(StrEnum):
     """The same number, another amount."""
     REFUND_NOT_FINAL = "refund_not_final"
     """On the bill, and not final here: the case is woken and asks."""
+    REFUND_PAID_TWICE = "refund_paid_twice"
+    """On the bill, though two people have said that it was paid off-line."""
     REFUND_MISSING = "refund_missing"
     """Final here, sent on a day whose bill and the next day's are both loaded, and on neither."""
     PAYMENT_AMOUNT = "payment_amount"
@@ -46,6 +48,8 @@ class OurRefund:
     state: str
     """sent, final, adopted, dead ..."""
     case_id: str | None
+    how: str = "gateway"
+    """gateway, other_account, off_line ..."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

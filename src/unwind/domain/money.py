@@ -1,6 +1,8 @@
 """Money is an integer number of minor units of one currency; shares are cut so that nothing is lost or made."""
 
 from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
 
 from unwind.domain.errors import ensure
 
@@ -23,8 +25,40 @@ def allocate(total_minor: int, weights: Sequence[int]) -> list[int]:
     return floors
 
 
+_WITHOUT_MINOR: Final = frozenset(
+    {
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "ISK",
+        "JPY",
+        "KMF",
+        "KRW",
+        "PYG",
+        "RWF",
+        "UGX",
+        "UYI",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    }
+)
+_OF_THOUSAND: Final = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
+
+
+def digits_of(currency: str) -> int:
+    """Digits behind the point (ISO 4217): yen and won have none, dinars three."""
+    return 0 if currency in _WITHOUT_MINOR else 3 if currency in _OF_THOUSAND else 2
+
+
+def exact(amount_minor: int, currency: str) -> Decimal:
+    """In whole units, with nothing rounded."""
+    return Decimal(amount_minor).scaleb(-digits_of(currency))
+
+
 def format_minor(amount_minor: int, currency: str) -> str:
-    """`12.34 CNY`; yen and won have no minor unit."""
-    if currency in {"JPY", "KRW"}:
-        return f"{amount_minor} {currency}"
-    return f"{amount_minor // 100}.{amount_minor % 100:02d} {currency}"
+    """`12.34 CNY`; with as many digits as the currency has."""
+    return f"{exact(amount_minor, currency):f} {currency}"

@@ -94,6 +94,9 @@ class Event(StrEnum):
     RETURN_INSPECTED = "return_inspected"
     FALSE_DISPATCH = "false_dispatch"
     """Called shipped, and no carrier has picked it up."""
+    PAYOUT_PROPOSED = "payout_proposed"
+    """A blocked refund is to reach its payer by another way; a second person has to agree."""
+    PAYOUT_DROPPED = "payout_dropped"
 
 
 OPEN_STATES = (State.EXECUTING, State.REVIEW, State.WATCHING, State.SETTLING, State.NOTIFYING)
@@ -154,8 +157,10 @@ _AROUND_THE_CASE = (
     Event.TRUE_REASON_SET,
     Event.HANDED_OVER,
     Event.HANDOVER_TAKEN,
+    Event.PAYOUT_PROPOSED,
+    Event.PAYOUT_DROPPED,
 )
-"""Who asked, what was promised, who goes on with it."""
+"""Who asked, what was promised, who goes on with it, what waits for a second person."""
 
 BESIDE_THE_POINT = frozenset(
     {

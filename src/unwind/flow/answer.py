@@ -6,7 +6,7 @@ from typing import Any
 from unwind.domain.case import CaseOutcome, Kind, Verdict
 from unwind.domain.order import LineId, Order
 from unwind.domain.transitions import State
-from unwind.flow.estimates import estimate_for
+from unwind.flow.estimates import Route, estimate_for, route_of
 from unwind.flow.receipt import Receipt
 from unwind.flow.screen import Screened, kind_of, leading
 
@@ -64,9 +64,9 @@ def for_receipt(
     is_cancelled_here = bool(receipt.document["orders"][0]["is_cancelled"])
     if word == "cancelling" and is_cancelled_here and not receipt.reservations:
         word = "cancelled"
-    routes = {p.payment_id: (p.method, p.payer) for p in order.payments}
+    payments = {p.payment_id: p for p in order.payments}
     refunds = [
-        (*routes[share.payment_id], share.amount_minor)
+        (route_of(payments[share.payment_id]), share.amount_minor)
         for reservation in receipt.reservations
         for share in reservation.shares
     ]
@@ -116,7 +116,9 @@ def for_existing(
         "reason": case["reason"],
         "respond_due_at": case["respond_due_at"],
         "refund": refund_estimate(
-            [(r["method"], r["payer"], r["amount_minor"]) for r in refunds], order.currency, arrival=arrival
+            [(Route(r["method"], r["payer"], r["how"]), r["amount_minor"]) for r in refunds],
+            order.currency,
+            arrival=arrival,
         ),
         "parts": [
             {
@@ -134,12 +136,13 @@ def for_existing(
 
 
 def refund_estimate(
-    refunds: Iterable[tuple[str, str, int]], currency: str, *, arrival: tuple[str, str] | None = None
+    refunds: Iterable[tuple[Route, int]], currency: str, *, arrival: tuple[str, str] | None = None
 ) -> dict[str, Any]:
-    """Per payment: (method, payer, amount in minor units), with the estimate of that route. `arrival`: what a promotion says instead."""
+    """Per refund (route, amount in minor units), with the estimate of that route. `arrival`: what a promotion says instead."""
     rows = []
-    for method, payer, amount in refunds:
-        by = estimate_for(method, payer)
+    for route, amount in refunds:
+        by = estimate_for(route)
         said = arrival or (by.zh, by.en)
-        rows.append({"method": method, "amount_minor": amount, "estimate": dict(zip(("zh", "en"), said, strict=True))})
+        estimate = dict(zip(("zh", "en"), said, strict=True))
+        rows.append({"method": route.method, "amount_minor": amount, "estimate": estimate})
     return {"amount_minor": sum(row["amount_minor"] for row in rows), "currency": currency, "payments": rows}

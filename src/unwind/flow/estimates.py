@@ -1,7 +1,9 @@
 """When money arrives, by the way it was paid; shown with every refund (PROTOCOLS 1.3, 2.3, 4; RULES: money)."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+from unwind.domain.order import CASH_TENDER, Payment
 from unwind.domain.terms import Payer
 
 
@@ -55,6 +57,25 @@ BY_METHOD = {
     "gift_card": _method("礼品卡", "gift card", "即时退回礼品卡", "at once to the gift card"),
     "subsidy": _method("国家补贴", "government subsidy", "资格即时恢复", "the entitlement is restored at once"),
 }
+GATEWAY = "gateway"
+BY_HOW = {
+    "other_account": _method(
+        "您的另一银行卡",
+        "another bank card of yours",
+        "退回您本人的另一银行卡,1-3个工作日",
+        "to another bank card of yours in 1-3 working days",
+        3,
+    ),
+    "merchant_account": _method(
+        "商家账户",
+        "the shop's account",
+        "渠道已退至商家账户,由商家另行支付给您",
+        "returned to the shop's account; the shop pays it to you",
+        3,
+    ),
+    "off_line": _method("线下支付", "payment by hand", "已由人工线下支付给您", "paid to you by hand"),
+}
+"""Where it did not go the way it came (`refunds.how`)."""
 ORIGINAL_ROUTE = _method(
     "原支付方式",
     "the original method",
@@ -64,10 +85,25 @@ ORIGINAL_ROUTE = _method(
 )
 
 
-def estimate_for(method: str, payer: str = Payer.BUYER) -> Estimate:
-    """`payer` other: whoever paid for the buyer (亲友代付) gets it, by the same route and in the same time."""
-    estimate = BY_METHOD.get(method, ORIGINAL_ROUTE)
-    if payer != Payer.OTHER:
+class Route(NamedTuple):
+    """How one payment goes back."""
+
+    method: str
+    payer: str = Payer.BUYER
+    how: str = GATEWAY
+    """`refunds.how`."""
+
+
+def route_of(payment: Payment, how: str = GATEWAY) -> Route:
+    return Route(payment.method, payment.payer, how)
+
+
+def estimate_for(route: Route) -> Estimate:
+    """Cash goes over the counter whatever happens. Paid by somebody else (亲友代付): they get it, by the same route and in the same time."""
+    if route.method != CASH_TENDER and route.how in BY_HOW:
+        return BY_HOW[route.how]
+    estimate = BY_METHOD.get(route.method, ORIGINAL_ROUTE)
+    if route.payer != Payer.OTHER:
         return estimate
     days = f"1-{estimate.days_max}" if estimate.days_max else "0"
     return replace(

@@ -18,6 +18,7 @@ from unwind.domain.legs import FINAL, LegKind, LegState
 from unwind.domain.next_step import CASH_AT_COUNTER, SWITCHED_OFF
 from unwind.domain.order import Order, ReturnsAs
 from unwind.domain.outcome import Outcome, OutcomeKind
+from unwind.domain.terms import Settler
 from unwind.domain.transitions import Event
 from unwind.flow import aftermath, calls, goods
 from unwind.flow.chronicle import record
@@ -134,7 +135,7 @@ async def _restore_payment(conn: Connection, locked: Locked, leg: Leg) -> None:
         conn, case_id=locked.case.case_id, part_no=leg.part_no, payment_id=payment.payment_id
     )
     if refund is not None and refund.state == "reserved":
-        await money.book_without_gateway(conn, refund.refund_id)
+        await money.book_without_gateway(conn, refund.refund_id, how="own_books")
         if payment.returns_as is ReturnsAs.VOID:
             return  # it was worth something for this order only
         holder = locked.order.buyer_ref if payment.returns_as is not ReturnsAs.TO_FUNDER else payment.funder
@@ -467,4 +468,6 @@ async def _book_refund(conn: Connection, locked: Locked, leg: Leg) -> None:
     if leg.kind is LegKind.REFUND and refund.refund_no:
         await money.finish_refund(conn, refund.refund_id)
     else:
-        await money.book_without_gateway(conn, refund.refund_id)
+        by_hand = "platform" if locked.order.terms.settled_by is Settler.PLATFORM else "off_line"
+        how = by_hand if leg.kind is LegKind.REFUND else "own_books"
+        await money.book_without_gateway(conn, refund.refund_id, how=how)

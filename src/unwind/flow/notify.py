@@ -20,7 +20,7 @@ from unwind.domain.questions import LINK_LIFE_AFTER_DUE
 from unwind.domain.quiet_hours import RINGING, quiet_until
 from unwind.domain.transitions import Event
 from unwind.flow.chronicle import clock, record
-from unwind.flow.estimates import estimate_for
+from unwind.flow.estimates import BY_HOW, GATEWAY, ORIGINAL_ROUTE, estimate_for, route_of
 from unwind.flow.execute import Lease, lock_both
 from unwind.flow.links import mint_link
 from unwind.flow.promotions import overlay_of
@@ -28,7 +28,7 @@ from unwind.flow.receipt import buyer_channel
 from unwind.flow.services import Services
 from unwind.flow.wording import text_of, words_of
 from unwind.ports.notifier import MessageCall, Notifier
-from unwind.storage import alerts, locks, merchants, messages, privacy, queue
+from unwind.storage import alerts, locks, merchants, messages, money, privacy, queue
 from unwind.storage.database import Connection
 
 ATTEMPTS_MAX = 8
@@ -48,7 +48,10 @@ async def tell(services: Services, lease: Lease) -> None:
     async with services.database.transaction() as conn:
         locked = await lock_both(conn, lease.case_id, token=lease.token)
         arrival = overlay_of(services, locked.case.merchant_id, locked.now).arrival
-        for fact in sorted(news_of(locked.case) - locked.case.told):
+        news = sorted(news_of(locked.case) - locked.case.told)
+        refunds = await money.refunds_of_case(conn, lease.case_id) if news else []
+        hows = {(row["part_no"], row["payment_id"]): row["how"] for row in refunds}
+        for fact in news:
             await messages.add_message(
                 conn,
                 case_id=lease.case_id,
@@ -56,7 +59,7 @@ async def tell(services: Services, lease: Lease) -> None:
                 audience="buyer",
                 channel=buyer_channel(locked.case.channel),
                 fact=fact,
-                params=_params(locked.case, locked.order, fact, arrival=arrival),
+                params=_params(locked.case, locked.order, fact, hows=hows, arrival=arrival),
             )
     async with services.database.connection() as conn:
         due = await messages.due_messages(conn, lease.case_id)
@@ -64,20 +67,32 @@ async def tell(services: Services, lease: Lease) -> None:
         await _send(services, message, lease)
 
 
-def _params(case: Case, order: Order, fact: str, *, arrival: tuple[str, str] | None = None) -> dict[str, object]:
-    """Amounts and estimates by the methods that were really used; a promotion may name other times (`arrival`)."""
+def _params(
+    case: Case,
+    order: Order,
+    fact: str,
+    *,
+    hows: Mapping[tuple[int, str], str],
+    arrival: tuple[str, str] | None = None,
+) -> dict[str, object]:
+    """Amounts and estimates by the methods and ways that were really used; a promotion may name other times (`arrival`)."""
     name, _, part_no = fact.partition(":")
     refunds = [leg for leg in returned_by(case, part_no) if leg.kind is LegKind.REFUND and _is_told_by(name, leg)]
-    payments = {str(p.payment_id): p for p in order.payments}
-    routes = dict.fromkeys((payments[leg.target].method, payments[leg.target].payer) for leg in refunds)
-    estimates = [estimate_for(method, payer) for method, payer in routes]
     restored = [leg for leg in returned_by(case, part_no) if leg.kind is LegKind.RESTORE_BENEFIT]
+    payments = {str(p.payment_id): p for p in order.payments}
+    routes = {
+        leg.leg_no: route_of(payments[leg.target], hows.get((leg.part_no, leg.target), GATEWAY))
+        for leg in (*refunds, *restored)
+    }
+    used = dict.fromkeys(routes[leg.leg_no] for leg in refunds)
+    if any(route.how in BY_HOW for route in used):
+        arrival = None  # a promotion speaks of gateways
+    estimates = [estimate_for(route) for route in used]
     return {
         "amount_minor": sum(leg.amount_minor for leg in refunds),
         "tenders": [
             {
-                "method": payments[leg.target].method,
-                "payer": payments[leg.target].payer,
+                **routes[leg.leg_no]._asdict(),
                 "amount_minor": leg.amount_minor,
                 "reference": str(leg.evidence.get("reference", "")) or leg.number,
             }
@@ -87,12 +102,8 @@ def _params(case: Case, order: Order, fact: str, *, arrival: tuple[str, str] | N
         **_three_amounts(case, part_no),
         **({"arrival_zh": arrival[0], "arrival_en": arrival[1]} if arrival else {}),
         "ways": " ".join(ways_on([part.stage for part in case.parts])),
-        "estimate_zh": arrival[0]
-        if arrival
-        else ";".join(estimate.zh for estimate in estimates) or estimate_for("").zh,
-        "estimate_en": arrival[1]
-        if arrival
-        else "; ".join(estimate.en for estimate in estimates) or estimate_for("").en,
+        "estimate_zh": arrival[0] if arrival else ";".join(estimate.zh for estimate in estimates) or ORIGINAL_ROUTE.zh,
+        "estimate_en": arrival[1] if arrival else "; ".join(estimate.en for estimate in estimates) or ORIGINAL_ROUTE.en,
     }
 
 

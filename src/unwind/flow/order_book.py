@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unwind.domain.access import Principal, Scope, authorise
+from unwind.domain.access import SYSTEM, Principal, Scope, authorise
+from unwind.domain.carrier_claims import ClaimReason
 from unwind.domain.case import PartState
 from unwind.domain.errors import Refusal, require
 from unwind.domain.legs import LegKind, LegState
@@ -19,6 +20,8 @@ from unwind.domain.terms import Purpose
 from unwind.domain.transitions import Event
 from unwind.flow import aftermath, goods
 from unwind.flow.chronicle import record
+from unwind.flow.execute import lock_both
+from unwind.flow.note_costs import note_goods_lost
 from unwind.flow.services import Services
 from unwind.storage import benefits, cases, erasures, locks, merchants, orders, privacy, shipments, stock
 from unwind.storage.database import Connection
@@ -200,7 +203,22 @@ async def _follow_goods(conn: Connection, services: Services, row: orders.OrderR
         if stage in {Stage.DELIVERED, Stage.LOST}:
             fresh = await orders.read_order(conn, order.order_id) or fresh
             target = Bucket.DELIVERED if stage is Stage.DELIVERED else Bucket.LOST
+            if target is Bucket.LOST:
+                await _claim_lost(conn, order.order_id, shipment.shipment_id)
             await goods.arrive(conn, fresh.order, shipment.shipment_id, target=target, now=row.now)
+
+
+async def _claim_lost(conn: Connection, order_id: str, shipment_id: str) -> None:
+    """What was on its way back to us, and never comes, is the carrier's to pay."""
+    own = (await shipments.units_of(conn, order_id)).get(shipment_id, {})
+    for case_id in await cases.open_cases_of(conn, order_id):
+        locked = await lock_both(conn, case_id, token=None)
+        for part in locked.case.parts:
+            if part.state is PartState.EXECUTING and part.shipment_id == shipment_id:
+                units = {line: min(n, own[line].on_road) for line, n in part.quantities.items() if line in own}
+                await note_goods_lost(
+                    conn, locked, part, units, reference=shipment_id, by=SYSTEM.actor, reason=ClaimReason.LOST
+                )
 
 
 async def _notice_escape(conn: Connection, services: Services, order: Order, shipment_id: str, stage: Stage) -> None:

@@ -17,8 +17,9 @@ from unwind.domain.merchant_cancel import is_merchants_fault
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import LegDraft, PartPlan, build_legs, compensation_legs, keep_legs, partition, reprice
 from unwind.domain.stage import ON_THE_WAY, Stage
-from unwind.flow import goods
+from unwind.flow import carrier_claims, goods
 from unwind.flow.execute import Locked, lock_both
+from unwind.flow.note_costs import book_costs
 from unwind.storage import cases, costs, locks, money, tasks
 from unwind.storage.database import Connection
 
@@ -54,16 +55,7 @@ async def carry_out(conn: Connection, locked: Locked, ruling: Ruling, *, by: str
     planned = []
     for part in chosen:
         planned.append(await _rule_part(conn, locked, part, ruling))
-        await costs.add_costs(
-            conn,
-            locked.case.case_id,
-            ruling.costs,
-            part_no=part.part_no,
-            currency=locked.order.currency,
-            reference=ruling.reason_code,
-            by=by,
-            at=locked.now,
-        )
+        await book_costs(conn, locked, ruling.costs, part_no=part.part_no, reference=ruling.reason_code, by=by)
         if len(chosen) > 1:
             locked = await lock_both(conn, locked.case.case_id, token=None)
     return Carried(parts=tuple(planned), chosen=tuple(chosen))
@@ -226,6 +218,7 @@ async def lay_back(conn: Connection, locked: Locked, part: Part) -> None:
     await tasks.withdraw_tasks(conn, case_id, part.part_no)
     await locks.lock_payments(conn, [leg.target for leg in part.legs if leg.amount_minor > 0])
     await money.release_refunds(conn, case_id, part.part_no)
+    await carrier_claims.give_up_of_part(conn, case_id, part.part_no, locked.now)
     await costs.withdraw_costs(conn, case_id, part.part_no, locked.now)
     if part.way is Way.KEEP:
         return

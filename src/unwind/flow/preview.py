@@ -11,6 +11,7 @@ from unwind.domain.promotion import NOTHING, Overlay
 from unwind.domain.refund_split import KEPT
 from unwind.domain.stage import COMING_BACK, IN_THE_HOUSE, ON_THE_WAY, Stage
 from unwind.flow.answer import refund_estimate
+from unwind.flow.estimates import route_of
 from unwind.flow.screen import AS_IF_AGREED, Screened, consent_digest, screen
 from unwind.policy.engine import Policy
 from unwind.policy.facts import WINDOW_MINUTES, Words
@@ -51,7 +52,7 @@ def preview(
 
 def _part(order: Order, one: Screened, overlay: Overlay) -> dict[str, Any]:
     part, decision = one.part, one.decision
-    routes = {p.payment_id: (p.method, p.payer) for p in order.payments}
+    payments = {p.payment_id: p for p in order.payments}
     legs = build_legs(order, part, refund_on=decision.refund_on)
     return {
         "kind": part.kind.value,
@@ -65,7 +66,7 @@ def _part(order: Order, one: Screened, overlay: Overlay) -> dict[str, Any]:
         "deducted_minor": part.amounts.deducted_minor,
         "deductions": deductions_of(one),
         "refund": refund_estimate(
-            [(*routes[share.payment_id], share.amount_minor) for share in part.amounts.shares],
+            [(route_of(payments[share.payment_id]), share.amount_minor) for share in part.amounts.shares],
             order.currency,
             arrival=overlay.arrival,
         ),

@@ -12,8 +12,8 @@ from dataclasses import asdict
 from typing import Any
 
 from unwind.domain.access import Principal, Scope, authorise
+from unwind.domain.carrier_claims import ClaimReason
 from unwind.domain.case import Leg, Part
-from unwind.domain.decisions import Bearer, Cost, Fee
 from unwind.domain.errors import Refusal, require
 from unwind.domain.inspection import Found, evidence_of, require_adds_up
 from unwind.domain.legs import FINAL, HAS_LEFT, LegKind, LegState
@@ -24,12 +24,11 @@ from unwind.flow import goods
 from unwind.flow.chronicle import record
 from unwind.flow.execute import Locked, lock_both, note
 from unwind.flow.hand_work import record_by_hand
+from unwind.flow.note_costs import note_goods_lost
 from unwind.flow.scan import Moment, Scan, ScanOutcome, answer_once
 from unwind.flow.services import Services
-from unwind.storage import alerts, attachments, costs, returns, tasks
+from unwind.storage import attachments, returns, tasks
 from unwind.storage.database import Connection
-
-CLAIM_ALERT = "carrier_claim"
 
 
 def return_of(case_id: str, leg_no: int) -> str:
@@ -188,7 +187,15 @@ async def inspect(
         await tasks.answer_task(conn, task_id, state="done", by=principal.actor, at=locked.now, evidence=said)
         leg = next(one for one in part.legs if one.leg_no == row["leg_no"])
         await record_by_hand(conn, services, locked, leg, is_done=True, evidence=said, code="inspected")
-        await _claim_shorts(conn, locked, part, principal, return_id, found)
+        await note_goods_lost(
+            conn,
+            locked,
+            part,
+            {LineId(line_id): one.short for line_id, one in found.items()},
+            reference=return_id,
+            by=principal.actor,
+            reason=ClaimReason.SHORT,
+        )
         totals = {name: sum(one[name] for one in result.values()) for name in ("good", "second", "scrap", "short")}
         await record(
             conn,
@@ -210,38 +217,6 @@ async def _require_photos(conn: Connection, row: Mapping[str, Any], photos: Sequ
         if one["added_at"] >= row["received_at"] and one["media_type"].startswith("image/")
     }
     require(bool(photos) and set(photos) <= taken, "photo_needed")
-
-
-async def _claim_shorts(
-    conn: Connection,
-    locked: Locked,
-    part: Part,
-    principal: Principal,
-    return_id: str,
-    found: Mapping[str, Found],
-) -> None:
-    """What the carrier lost is the carrier's to pay: a cost with its bearer, and an alert for whoever claims it."""
-    short = {line_id: one.short for line_id, one in found.items() if one.short}
-    if not short:
-        return
-    case_id, order = locked.case.case_id, locked.order
-    amount = sum(order.line(LineId(line_id)).unit_price_minor * units for line_id, units in short.items())
-    if amount > 0:
-        cost = Cost(fee=Fee.GOODS_LOSS, amount_minor=amount, bearer=Bearer.CARRIER)
-        await costs.add_costs(
-            conn,
-            case_id,
-            [cost],
-            part_no=part.part_no,
-            currency=order.currency,
-            reference=return_id,
-            by=principal.actor,
-            at=locked.now,
-        )
-        data = {"costs": [[cost.fee, cost.amount_minor, cost.bearer]], "reference": return_id}
-        await record(conn, case_id, Event.COST_NOTED, at=locked.now, actor=principal.actor, data=data)
-    carrier = next((s.carrier for s in order.shipments if s.shipment_id == part.shipment_id), "carrier")
-    await alerts.raise_alert(conn, connection=carrier, kind=CLAIM_ALERT, code=return_id, case_id=case_id)
 
 
 async def case_behind(services: Services, principal: Principal, return_id: str) -> str:

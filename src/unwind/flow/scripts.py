@@ -18,7 +18,7 @@ from unwind.domain.errors import Refusal, require
 from unwind.domain.money import format_minor
 from unwind.domain.order import Order
 from unwind.domain.stage import Stage
-from unwind.flow.estimates import estimate_for
+from unwind.flow.estimates import Route, estimate_for
 from unwind.flow.outgoing import outgoing_facts
 from unwind.flow.services import Services
 from unwind.storage import cases, merchants, money, orders, scripts, shipments
@@ -251,7 +251,7 @@ async def _values(conn: Connection, row: Mapping[str, Any]) -> dict[str, str]:
         "goods": "、".join(dict.fromkeys(line.title for line in order.lines)),
         "shop": merchant["name"],
         "amount": format_minor(row["money_minor"], order.currency) if row["money_minor"] else "",
-        "estimate": ";".join(dict.fromkeys(estimate_for(refund["method"], refund["payer"]).zh for refund in refunds)),
+        "estimate": ";".join(dict.fromkeys(estimate_for(Route(r["method"], r["payer"], r["how"])).zh for r in refunds)),
         "refund_no": "、".join(refund["refund_no"] for refund in refunds if refund["refund_no"]),
         "waybill": parcel["waybill_no"] if parcel else "",
         "carrier": CARRIERS.get(parcel["carrier"], parcel["carrier"]) if parcel else "",

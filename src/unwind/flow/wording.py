@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from unwind.domain.money import format_minor
-from unwind.flow.estimates import estimate_for
+from unwind.flow.estimates import Route, estimate_for
 
 NEVER_ASK = ("我们不会索要验证码或要求转账。", "Nobody will ever ask you for codes or transfers.")
 
@@ -226,7 +226,7 @@ def _tenders(params: Mapping[str, Any], *, is_zh: bool) -> str:
     arrival = str(params.get("arrival_zh" if is_zh else "arrival_en", ""))
     found = []
     for tender in told if isinstance(told, list) else ():
-        by = estimate_for(tender["method"], tender["payer"])
+        by = estimate_for(Route(tender["method"], tender["payer"], tender["how"]))
         amount, number = format_minor(tender["amount_minor"], currency), tender["reference"]
         when = arrival or (by.zh if is_zh else by.en)
         if is_zh:

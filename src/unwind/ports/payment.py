@@ -25,13 +25,22 @@ class RefundCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PayeeAccount:
-    """Where an abnormal refund goes instead. Passes through once; never stored, never logged (hence no repr)."""
+    """Where an abnormal refund goes instead. Stands sealed until a second person agrees, and is never logged (hence no repr)."""
 
     kind: str
     """`user_bank_card` or `merchant_bank_card`; only the first has what follows."""
     bank_type: str = ""
     account_no: str = ""
     account_name: str = ""
+
+    @property
+    def is_merchants(self) -> bool:
+        return self.kind == "merchant_bank_card"
+
+    @property
+    def way(self) -> str:
+        """As `refunds.how` names it."""
+        return "merchant_account" if self.is_merchants else "other_account"
 
 
 class PaymentGateway(Protocol):
@@ -61,3 +70,12 @@ class PaysElsewhere(Protocol):
     """A gateway that can send an abnormal refund to another account of the payer, or to the merchant's own."""
 
     async def refund_elsewhere(self, call: RefundCall, account: PayeeAccount) -> Outcome: ...
+
+
+@runtime_checkable
+class TellsBalance(Protocol):
+    """A gateway that says what is there to refund from."""
+
+    async def balance(self, currency: str) -> Outcome:
+        """SUCCEEDED with `amount_minor`, without what it has taken for refunds that are not final; NOT_FOUND where it keeps no such account."""
+        ...

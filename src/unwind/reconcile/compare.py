@@ -50,6 +50,8 @@ def _refund(row: BillRow, refunds: Mapping[str, OurRefund]) -> Difference | None
         kind = DifferenceKind.REFUND_AMOUNT
     elif ours.state not in FINAL:
         kind = DifferenceKind.REFUND_NOT_FINAL
+    elif ours.how == "off_line":
+        kind = DifferenceKind.REFUND_PAID_TWICE
     if kind is None:
         return None
     return Difference(

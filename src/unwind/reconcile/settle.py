@@ -17,9 +17,9 @@ class Resolution(StrEnum):
 
 
 async def settle_difference(
-    database: Database, principal: Principal, difference_id: int, resolution: Resolution
+    database: Database, principal: Principal, difference_id: int, resolution: Resolution, *, reference: str
 ) -> None:
-    """Raises Refusal; nothing is written then."""
+    """`reference`: the voucher it is explained by. Raises Refusal; nothing is written then."""
     authorise(principal, Scope.MONEY_SETTLE, is_platform=True)
     async with database.transaction() as conn:
         difference = await bills.read_difference(conn, difference_id)
@@ -32,4 +32,6 @@ async def settle_difference(
                 await locks.lock_order(conn, order_id)
             has_room = await bills.book_elsewhere(conn, difference["payment_id"], difference["theirs_minor"])
             require(has_room, "more_than_left")
-        await bills.close_difference(conn, difference_id, by=principal.actor, resolution=resolution.value)
+        await bills.close_difference(
+            conn, difference_id, by=principal.actor, resolution=resolution.value, reference=reference
+        )

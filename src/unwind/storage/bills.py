@@ -41,7 +41,7 @@ async def has_bill(conn: Connection, connection: str, day: date) -> bool:
 async def our_refunds(conn: Connection, connection: str, refund_nos: Sequence[str]) -> dict[str, OurRefund]:
     cursor = await conn.execute(
         """
-        SELECT r.refund_no, p.trade_no, coalesce(r.adopted_minor, r.amount_minor) AS amount_minor, r.state, r.case_id
+        SELECT r.refund_no, p.trade_no, coalesce(r.adopted_minor, r.amount_minor) AS amount_minor, r.state, r.case_id, r.how
         FROM refunds r JOIN payments p USING (payment_id) WHERE p.connection = %s AND r.refund_no = ANY(%s)
         """,
         (connection, list(refund_nos)),
@@ -60,12 +60,12 @@ async def our_payments(conn: Connection, connection: str, trade_nos: Sequence[st
 async def refunds_not_on_bills(
     conn: Connection, connection: str, *, begins: datetime, ends: datetime, days: Sequence[date]
 ) -> list[OurRefund]:
-    """Final refunds sent in that time that stand on none of these days' bills."""
+    """Final refunds sent in that time that stand on none of these days' bills, though they should: what was paid off-line is on no bill."""
     cursor = await conn.execute(
         """
-        SELECT r.refund_no, p.trade_no, r.amount_minor, r.state, r.case_id
+        SELECT r.refund_no, p.trade_no, r.amount_minor, r.state, r.case_id, r.how
         FROM refunds r JOIN payments p USING (payment_id)
-        WHERE p.connection = %(connection)s AND r.state = 'final' AND r.sent_at >= %(begins)s AND r.sent_at < %(ends)s
+        WHERE p.connection = %(connection)s AND r.state = 'final' AND r.how <> 'off_line' AND r.sent_at >= %(begins)s AND r.sent_at < %(ends)s
           AND NOT EXISTS (SELECT FROM bill_rows b WHERE b.connection = %(connection)s AND b.refund_no = r.refund_no
               AND b.day = ANY(%(days)s))
         ORDER BY r.refund_no
@@ -109,19 +109,41 @@ async def keep_differences(conn: Connection, connection: str, day: date, found: 
     )
 
 
-async def open_differences(conn: Connection, *, differences_max: int) -> list[dict[str, Any]]:
-    """The oldest first, each with its order where we know one."""
+async def list_differences(
+    conn: Connection,
+    *,
+    is_closed: bool = False,
+    connection: str | None = None,
+    kind: str | None = None,
+    begins: date | None = None,
+    ends: date | None = None,
+    differences_max: int,
+) -> list[dict[str, Any]]:
+    """The oldest first, each with its order where we know one. `begins`, `ends`: days in Beijing, both included, on which a closed one was
+    closed, and of whose bill an open one is."""
     cursor = await conn.execute(
-        """
+        f"""
         SELECT d.difference_id, d.connection, d.day, d.kind, d.trade_no, d.refund_no, d.ours_minor, d.theirs_minor, d.case_id,
-            d.opened_at, extract(epoch FROM unwind_now() - d.opened_at)::integer AS age_s, p.payment_id, p.currency,
+            d.opened_at, extract(epoch FROM coalesce(d.closed_at, unwind_now()) - d.opened_at)::integer AS age_s, p.payment_id,
+            p.currency, d.closed_at, d.closed_by, d.resolution, d.reference,
             (SELECT min(order_id) FROM order_payments op WHERE op.payment_id = p.payment_id) AS order_id
         FROM bill_differences d LEFT JOIN payments p ON (p.connection, p.trade_no) = (d.connection, d.trade_no)
-        WHERE d.closed_at IS NULL ORDER BY d.opened_at, d.difference_id LIMIT %s
-        """,
-        (differences_max,),
+        WHERE {CLOSED_BETWEEN if is_closed else OPEN_OF_DAYS}
+          AND (%(connection)s::text IS NULL OR d.connection = %(connection)s) AND (%(kind)s::text IS NULL OR d.kind = %(kind)s)
+        ORDER BY {"d.closed_at" if is_closed else "d.opened_at"}, d.difference_id LIMIT %(n)s
+        """,  # noqa: S608 - conditions from code
+        {"connection": connection, "kind": kind, "begins": begins, "ends": ends, "n": differences_max},
     )
     return await cursor.fetchall()
+
+
+OPEN_OF_DAYS = """
+d.closed_at IS NULL AND d.day >= coalesce(%(begins)s::date, '-infinity') AND d.day <= coalesce(%(ends)s::date, 'infinity')
+"""
+CLOSED_BETWEEN = """
+d.closed_at IS NOT NULL AND d.closed_at >= coalesce(%(begins)s::date::timestamp AT TIME ZONE 'Asia/Shanghai', '-infinity')
+AND d.closed_at < coalesce((%(ends)s::date + 1)::timestamp AT TIME ZONE 'Asia/Shanghai', 'infinity')
+"""
 
 
 async def read_difference(conn: Connection, difference_id: int) -> dict[str, Any] | None:
@@ -137,10 +159,13 @@ async def read_difference(conn: Connection, difference_id: int) -> dict[str, Any
     return await cursor.fetchone()
 
 
-async def close_difference(conn: Connection, difference_id: int, *, by: str, resolution: str) -> None:
+async def close_difference(conn: Connection, difference_id: int, *, by: str, resolution: str, reference: str) -> None:
     await conn.execute(
-        "UPDATE bill_differences SET closed_at = unwind_now(), closed_by = %s, resolution = %s WHERE difference_id = %s",
-        (by, resolution, difference_id),
+        """
+        UPDATE bill_differences SET closed_at = unwind_now(), closed_by = %s, resolution = %s, reference = %s
+        WHERE difference_id = %s
+        """,
+        (by, resolution, reference, difference_id),
     )
 
 

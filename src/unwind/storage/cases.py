@@ -8,7 +8,7 @@ from typing import Any
 
 from unwind.domain.case import Case, CaseOutcome, Kind, Leg, Part, PartKind, PartState, RefundOn, Verdict, Way
 from unwind.domain.clocks import Clocks, Rung
-from unwind.domain.legs import LegKind, LegState
+from unwind.domain.legs import FINAL, LegKind, LegState
 from unwind.domain.order import CaseId, LineId, OrderId
 from unwind.domain.plan import LegDraft
 from unwind.domain.questions import Promised, Watch
@@ -577,9 +577,11 @@ async def give_back_units(conn: Connection, order_id: str, units_by_line: Mappin
 
 
 async def set_leg(conn: Connection, case_id: str, leg_no: int, **columns: Any) -> None:
-    """Writes the named columns of one leg."""
+    """Writes the named columns of one leg, and when it ended."""
     values = {k: to_json(v) if k == "evidence" else v for k, v in columns.items()}
     assignments = ", ".join(f"{name} = %({name})s" + ("::jsonb" if name == "evidence" else "") for name in values)
+    if columns.get("state") in FINAL:
+        assignments += ", ended_at = unwind_now()"
     await conn.execute(
         f"UPDATE legs SET {assignments} WHERE case_id = %(case_id)s AND leg_no = %(leg_no)s",  # noqa: S608 - names from code
         {**values, "case_id": case_id, "leg_no": leg_no},

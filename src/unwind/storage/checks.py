@@ -153,6 +153,22 @@ CHECKS: dict[str, tuple[str, str]] = {
         WHERE p.kept_minor > o.kept_minor
         """,
     ),
+    "payouts": (
+        "money by another way was agreed by two people, and no account outlives its proposal",
+        """
+        SELECT q.proposal_id AS subject, q.merchant_id FROM payout_proposals q
+        WHERE q.state = 'agreed' AND q.closed_by = q.proposed_by
+        UNION ALL
+        SELECT r.refund_id::text, o.merchant_id FROM refunds r JOIN orders o USING (order_id)
+        WHERE r.state = 'final' AND r.n IS NOT NULL AND r.how IN ('off_line', 'other_account', 'merchant_account') AND NOT EXISTS (
+            SELECT FROM payout_proposals q JOIN legs g USING (case_id, leg_no)
+            WHERE q.case_id = r.case_id AND q.way = CASE r.how WHEN 'off_line' THEN 'off_line' ELSE 'other_account' END AND q.state = 'agreed' AND g.part_no = r.part_no AND g.target = r.payment_id)
+        UNION ALL
+        SELECT d.field, o.merchant_id FROM private_data d JOIN orders o USING (order_id)
+        WHERE d.field LIKE 'payee.%' AND NOT EXISTS (
+            SELECT FROM payout_proposals q WHERE 'payee.' || q.proposal_id = d.field AND q.state = 'open')
+        """,
+    ),
     "archive": (
         "a sealed case has nothing unfinished",
         """

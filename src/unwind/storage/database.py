@@ -82,6 +82,14 @@ class Database:
             yield conn
 
     @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """The same, and everything in it sees the database as it was at one moment, however long it takes."""
+        async with self.transaction() as conn:
+            await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            await conn.execute(SURVEY)
+            yield conn
+
+    @asynccontextmanager
     async def pipelined(self) -> AsyncIterator[Connection]:
         """A transaction whose statements travel together: a round trip only where a result is read, and one for the commit.
 

@@ -1,5 +1,6 @@
 """What a person at a desk reads."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from unwind.storage.database import Connection
@@ -53,18 +54,48 @@ async def order_row(conn: Connection, order_id: str) -> dict[str, Any] | None:
     return await cursor.fetchone()
 
 
-async def refund_exceptions(conn: Connection, *, merchant_id: str | None, refunds_max: int) -> list[dict[str, Any]]:
-    """Refund legs that cannot go on without a person, the longest waiting first."""
+async def refund_exceptions(
+    conn: Connection,
+    *,
+    merchant_id: str | None,
+    connection: str | None = None,
+    kind: str | None = None,
+    kinds: Sequence[str] = (),
+    case_ids: Sequence[str] | None = None,
+    refunds_max: int,
+) -> list[dict[str, Any]]:
+    """Refund legs that cannot go on without a person, the longest waiting first; who holds their case, and what waits for a second person.
+
+    `kind`: the word before the provider's code; one that is none of `kinds` is shown, and found, as `unfinished`.
+    """
     cursor = await conn.execute(
         """
         SELECT c.case_id, c.order_id, c.merchant_id, c.version AS case_version, o.version AS order_version, o.currency, g.leg_no,
-            g.target AS payment_id, p.connection, p.method, g.number AS refund_no, g.amount_minor, g.code,
+            g.part_no, g.target AS payment_id, p.connection, p.method, g.number AS refund_no, g.amount_minor, g.code,
+            c.state AS case_state, c.escalated_at IS NOT NULL AS is_escalated,
+            CASE WHEN c.claimed_until > unwind_now() THEN c.claimed_by END AS held_by, q.proposal,
             coalesce((g.evidence->>'blocked_at')::timestamptz, c.opened_at) AS blocked_at, unwind_now() AS now
         FROM legs g JOIN cases c USING (case_id) JOIN orders o USING (order_id) JOIN payments p ON p.payment_id = g.target
+        LEFT JOIN LATERAL (
+            SELECT jsonb_build_object('proposal_id', q.proposal_id, 'way', q.way, 'account_kind', q.account_kind,
+                'account_tail', q.account_tail, 'reference', q.reference, 'paid_on', q.paid_on, 'proposed_by', q.proposed_by,
+                'proposed_at', q.proposed_at, 'expires_at', q.expires_at) AS proposal
+            FROM payout_proposals q WHERE q.case_id = g.case_id AND q.leg_no = g.leg_no AND q.state = 'open') q ON true
         WHERE g.kind = 'refund' AND g.state = 'blocked' AND (%(m)s::text IS NULL OR c.merchant_id = %(m)s)
-        ORDER BY blocked_at, c.case_id LIMIT %(n)s
+          AND (%(connection)s::text IS NULL OR p.connection = %(connection)s)
+          AND (%(cases)s::text[] IS NULL OR g.case_id = ANY(%(cases)s))
+          AND (%(kind)s::text IS NULL OR %(kind)s = CASE WHEN split_part(g.code, ':', 1) = ANY(%(kinds)s)
+              THEN split_part(g.code, ':', 1) ELSE 'unfinished' END)
+        ORDER BY blocked_at, c.case_id, g.leg_no LIMIT %(n)s
         """,
-        {"m": merchant_id, "n": refunds_max},
+        {
+            "m": merchant_id,
+            "connection": connection,
+            "kind": kind,
+            "kinds": list(kinds),
+            "cases": None if case_ids is None else list(case_ids),
+            "n": refunds_max,
+        },
     )
     return await cursor.fetchall()
 

@@ -40,11 +40,20 @@ async def reserve_refunds(
         if chosen:
             await conn.execute(
                 """
-                INSERT INTO refunds (payment_id, order_id, case_id, part_no, amount_minor, currency, state)
-                SELECT payment_id, %s, %s, %s, amount_minor, %s, %s
-                FROM jsonb_to_recordset(%s) AS s(payment_id text, amount_minor bigint)
+                INSERT INTO refunds (payment_id, order_id, case_id, part_no, amount_minor, currency, state, how, final_at)
+                SELECT payment_id, %(order)s, %(case)s, %(part)s, amount_minor, %(currency)s, %(state)s,
+                    CASE WHEN %(state)s = 'final' THEN 'adopted' ELSE 'gateway' END,
+                    CASE WHEN %(state)s = 'final' THEN unwind_now() END
+                FROM jsonb_to_recordset(%(shares)s) AS s(payment_id text, amount_minor bigint)
                 """,
-                (order_id, case_id, part_no, currency, state, _shares_json(chosen)),
+                {
+                    "order": order_id,
+                    "case": case_id,
+                    "part": part_no,
+                    "currency": currency,
+                    "state": state,
+                    "shares": _shares_json(chosen),
+                },
                 prepare=True,
             )
 
@@ -155,12 +164,18 @@ async def last_sent_at(conn: Connection, payment_id: str) -> datetime | None:
     return row["at"] if row else None
 
 
+async def set_way(conn: Connection, refund_id: int, how: str) -> None:
+    """It is to reach the payer by another way than it was sent; which, stays known when it is final."""
+    await conn.execute("UPDATE refunds SET how = %s WHERE refund_id = %s", (how, refund_id))
+
+
 async def finish_refund(conn: Connection, refund_id: int) -> None:
-    """The gateway's final word: the money is with the buyer."""
+    """The gateway's final word, or that of two people: the money is with the buyer."""
     await conn.execute(
         """
         WITH done AS (
-            UPDATE refunds SET state = 'final' WHERE refund_id = %s AND state = 'sent' RETURNING payment_id, amount_minor)
+            UPDATE refunds SET state = 'final', final_at = unwind_now() WHERE refund_id = %s AND state = 'sent'
+            RETURNING payment_id, amount_minor)
         UPDATE payments p SET sent_minor = p.sent_minor - d.amount_minor, final_minor = p.final_minor + d.amount_minor
         FROM done d WHERE p.payment_id = d.payment_id
         """,
@@ -168,16 +183,17 @@ async def finish_refund(conn: Connection, refund_id: int) -> None:
     )
 
 
-async def book_without_gateway(conn: Connection, refund_id: int) -> None:
-    """A share that returns as points, balance or an entitlement: restored elsewhere, booked here without a number."""
+async def book_without_gateway(conn: Connection, refund_id: int, *, how: str) -> None:
+    """A share that returns as points, balance or an entitlement (`own_books`), or by a person's hand (`off_line`): booked without a number."""
     await conn.execute(
         """
         WITH done AS (
-            UPDATE refunds SET state = 'final' WHERE refund_id = %s AND state = 'reserved' RETURNING payment_id, amount_minor)
+            UPDATE refunds SET state = 'final', how = %s, final_at = unwind_now() WHERE refund_id = %s AND state = 'reserved'
+            RETURNING payment_id, amount_minor)
         UPDATE payments p SET reserved_minor = p.reserved_minor - d.amount_minor, final_minor = p.final_minor + d.amount_minor
         FROM done d WHERE p.payment_id = d.payment_id
         """,
-        (refund_id,),
+        (how, refund_id),
     )
 
 
@@ -199,8 +215,17 @@ async def replace_refund(conn: Connection, refund: RefundRow, *, state: str, ado
     row = await cursor.fetchone()
     amount = min(refund.amount_minor, row["left_minor"] if row else 0)
     await conn.execute(
-        "UPDATE refunds SET state = %s, adopted_minor = %s WHERE refund_id = %s",
-        (state, adopted_minor if state == "adopted" else None, refund.refund_id),
+        """
+        UPDATE refunds SET state = %(state)s, adopted_minor = %(adopted)s,
+            how = CASE WHEN %(state)s = 'adopted' THEN 'adopted' ELSE how END,
+            final_at = CASE WHEN %(state)s = 'adopted' THEN unwind_now() END
+        WHERE refund_id = %(refund)s
+        """,
+        {
+            "state": state,
+            "adopted": adopted_minor if state == "adopted" else None,
+            "refund": refund.refund_id,
+        },
     )
     if amount > 0:
         await conn.execute(
@@ -252,7 +277,7 @@ async def refunds_of_case(conn: Connection, case_id: str) -> list[dict[str, Any]
     cursor = await conn.execute(
         """
         SELECT r.part_no, r.payment_id, r.amount_minor, r.currency, r.state, coalesce(r.refund_no, '') AS refund_no,
-            p.method, p.payer, p.returns_as, p.connection
+            p.method, p.payer, p.returns_as, p.connection, r.how
         FROM refunds r JOIN payments p USING (payment_id)
         WHERE r.case_id = %s AND r.state IN ('reserved', 'sent', 'final') ORDER BY r.part_no, r.payment_id
         """,

@@ -21,6 +21,7 @@ __all__ = [
     "Unreadable",
     "Vault",
     "commit_to",
+    "forget_private",
     "index_person",
     "keep_private",
     "open_file",
@@ -156,6 +157,11 @@ async def index_person(
             """,
             {"order": order_id, "kind": kind, "digest": digest},
         )
+
+
+async def forget_private(conn: Connection, order_id: str, field: str) -> None:
+    """Destroys every value of a field: what was needed for a moment only."""
+    await conn.execute("DELETE FROM private_data WHERE order_id = %s AND field = %s", (order_id, field))
 
 
 def open_sealed(vault: Vault, order_id: str, field: str, *, sealed: bytes, wrapped_key: bytes) -> str:

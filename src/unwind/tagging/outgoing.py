@@ -8,7 +8,7 @@ What is denied, asked or only hoped for ("退款还没到账", "到账后", "不
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -233,6 +233,7 @@ _RUN: Final = re.compile(r"[0-9](?:[\s\-‐-―·.()]{0,2}[0-9x]){6,30}")
 _PHONE: Final = re.compile("1[3-9][0-9]{9}")
 _PHONE_ABROAD: Final = re.compile("(?:00)?86(1[3-9][0-9]{9})")
 _IDENTITY: Final = re.compile("[1-9][0-9]{5}(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9x]")
+_CARD_MAX: Final = 19
 _CARD: Final = re.compile("[0-9]{16,19}")
 
 
@@ -242,8 +243,8 @@ def _numbers(text: str, known: frozenset[str]) -> Iterator[Fault]:
         if number:
             narrow = narrow.replace(number.casefold(), "\ue000" * len(number))
     for match in _RUN.finditer(narrow):
-        digits = "".join(ch for ch in match[0] if ch.isalnum())
-        if _is_personal(digits):
+        groups = re.findall("[0-9x]+", match[0])
+        if _is_personal("".join(groups)) or _has_card(groups):
             yield Fault(rule=TextRule.PERSONAL_NUMBER, start=match.start(), end=match.end())
 
 
@@ -259,6 +260,19 @@ def _is_personal(digits: str) -> bool:
     if _PHONE.fullmatch(digits) or _PHONE_ABROAD.fullmatch(digits) or _IDENTITY.fullmatch(digits):
         return True
     return _CARD.fullmatch(digits) is not None and _is_luhn(digits)
+
+
+def _has_card(groups: Sequence[str]) -> bool:
+    """A card among other numbers, whole or as it is printed: "6225 8812 3456 7890 100元"."""
+    for first in range(len(groups)):
+        digits = ""
+        for group in groups[first:]:
+            digits += group
+            if len(digits) > _CARD_MAX:
+                break
+            if _CARD.fullmatch(digits) and _is_luhn(digits):
+                return True
+    return False
 
 
 def _is_luhn(digits: str) -> bool:

@@ -14,6 +14,7 @@ from unwind.domain.questions import Audience, Kind, OnSilence, Question
 from unwind.domain.ruling_documents import plan_document, told_facts
 from unwind.flow import answers, consent, hand_work, note_costs, offers, review
 from unwind.flow.answer import refund_estimate
+from unwind.flow.estimates import route_of
 from unwind.flow.questions import ask, link_of
 from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
@@ -42,13 +43,13 @@ PageSize = Annotated[int, Query(ge=1, le=200)]
 async def preview_decision(services: Wired, caller: Caller, case_id: str, body: RulingIn) -> Response:
     """What the decision would do: money per payment, coupons, stock, parcel, messages. Worked out by doing it and giving it up again."""
     locked, seen = await review.rehearse(services, caller, case_id, body.ruling())
-    routes = {p.payment_id: (p.method, p.payer) for p in locked.order.payments}
+    payments = {str(p.payment_id): p for p in locked.order.payments}
     parts = plan_document(seen.carried.parts)
     for part in parts:
         shares = [
-            (*routes[leg["target"]], leg["amount_minor"])
+            (route_of(payments[leg["target"]]), leg["amount_minor"])
             for leg in part["legs"]
-            if leg["target"] in routes and leg["kind"] in {"refund", "restore_benefit"}
+            if leg["target"] in payments and leg["kind"] in {"refund", "restore_benefit"}
         ]
         part["refund"] = refund_estimate(shares, locked.order.currency)
     return json_response(
@@ -172,7 +173,7 @@ async def be_second(services: Wired, caller: Caller, question_id: str, body: Sec
 
 @router.post("/cases/{case_id}/costs", responses=ERRORS)
 async def add_costs(services: Wired, caller: Caller, case_id: str, body: CostsIn) -> Response:
-    """What it has cost after all, and who bears it. Nothing is taken from anybody by this."""
+    """What it has cost after all, and who bears it. Nothing is taken from anybody by this; what a carrier bears is claimed."""
     await note_costs.note_costs(
         services,
         caller,
@@ -180,6 +181,8 @@ async def add_costs(services: Wired, caller: Caller, case_id: str, body: CostsIn
         [one.cost() for one in body.costs],
         part_no=body.part_no,
         reference=body.reference,
+        proof=body.proof,
+        claim_reason=body.claim_reason,
     )
     return await one_case(services, caller, case_id)
 

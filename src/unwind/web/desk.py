@@ -1,23 +1,25 @@
 """For agents and leads: what waits, everything about one case, the decision; and the tasks of warehouses and merchants."""
 
+from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from unwind.desk.dossier import read_dossier
-from unwind.desk.refund_exceptions import exception_of
+from unwind.desk.refund_exceptions import NEXT_STEPS, exception_of
 from unwind.domain.access import Scope, authorise
+from unwind.domain.bill import DifferenceKind
 from unwind.domain.errors import Refusal
-from unwind.flow import ask_buyer, hand_work, review
-from unwind.flow.other_account import send_elsewhere
+from unwind.flow import ask_buyer, hand_work, payouts, review
 from unwind.flow.queue import keep_alive
-from unwind.ports.payment import PayeeAccount
 from unwind.reconcile import settle_difference
 from unwind.storage import bills, desk, queue, tasks
 from unwind.web.access import Caller, Wired
 from unwind.web.responses import ERRORS, json_response
-from unwind.web.schemas.desk import BuyerQuestionIn, DecisionIn, OtherAccountIn, SettleDifferenceIn, TaskResultIn
+from unwind.web.schemas.desk import BuyerQuestionIn, DecisionIn, TaskResultIn
+from unwind.web.schemas.fields import Id
+from unwind.web.schemas.finance import Kind, OtherAccountIn, SettleDifferenceIn
 
 router = APIRouter(prefix="/api/v1/desk", tags=["desk"])
 Audience = Literal["warehouse", "carrier", "finance", "merchant", "store", "platform"]
@@ -74,46 +76,84 @@ async def note_the_answer(services: Wired, caller: Caller, case_id: str) -> Resp
 
 
 @router.get("/refund-exceptions", responses=ERRORS)
-async def list_refund_exceptions(services: Wired, caller: Caller, limit: PageSize = 50) -> Response:
-    """Refunds that cannot go on without a person, the longest waiting first, each with what has to be done next.
+async def list_refund_exceptions(
+    services: Wired,
+    caller: Caller,
+    limit: PageSize = 50,
+    kind: Kind | None = None,
+    connection: Annotated[Id | None, Query()] = None,
+    merchant_id: Annotated[Id | None, Query()] = None,
+) -> Response:
+    """Refunds that cannot go on without a person, the longest waiting first: amount, age, what has to be done next, who holds the case.
 
-    After a top-up or a cleared doubt: the decision `retry` on the case. An abnormal one can go to another account, see below.
+    After a top-up or a cleared doubt: the decision `retry` on the case, or `POST /api/v1/finance/connections/{connection}/retries` for all of a
+    connection. `proposal`: what waits for a second person.
     """
-    authorise(caller, Scope.DESK_READ)
+    authorise(caller, Scope.DESK_READ, merchant_id=merchant_id)
     async with services.database.connection() as conn:
-        rows = await desk.refund_exceptions(conn, merchant_id=caller.merchant_id, refunds_max=limit)
+        rows = await desk.refund_exceptions(
+            conn,
+            merchant_id=merchant_id or caller.merchant_id,
+            connection=connection,
+            kind=kind,
+            kinds=tuple(NEXT_STEPS),
+            refunds_max=limit,
+        )
     return json_response({"refunds": [exception_of(row) for row in rows]})
 
 
-@router.post("/cases/{case_id}/legs/{leg_no}/other-account", responses=ERRORS)
-async def send_to_other_account(
+@router.post("/cases/{case_id}/legs/{leg_no}/other-account", status_code=202, responses=ERRORS)
+async def propose_other_account(
     services: Wired, caller: Caller, case_id: str, leg_no: int, body: OtherAccountIn
 ) -> Response:
-    """Sends an abnormal refund elsewhere, where the gateway can. The account is passed on and kept nowhere."""
-    account = PayeeAccount(
-        kind=body.kind,
-        bank_type=body.bank_type,
-        account_no=body.account_no.get_secret_value(),
-        account_name=body.account_name.get_secret_value(),
+    """An abnormal refund is to go elsewhere, where the gateway can: once another person agrees (`POST /api/v1/finance/payouts/{proposal_id}`).
+
+    The holder's name must be the one that stands with the order. The account is sealed until then, and destroyed after a day at the latest.
+    """
+    proposal_id = await payouts.propose_account(
+        services, caller, case_id, leg_no, body.account(), case_version=body.case_version
     )
-    await send_elsewhere(services, caller, case_id, leg_no, account, case_version=body.case_version)
-    return await one_case(services, caller, case_id)
+    return json_response({"proposal_id": proposal_id, "case_id": case_id, "leg_no": leg_no}, status=202)
 
 
 @router.get("/bill-differences", responses=ERRORS)
-async def list_bill_differences(services: Wired, caller: Caller, limit: PageSize = 50) -> Response:
-    """Where a provider's bill and our ledger differ, the oldest first, with age and order."""
+async def list_bill_differences(
+    services: Wired,
+    caller: Caller,
+    limit: PageSize = 50,
+    state: Literal["open", "closed"] = "open",
+    connection: Annotated[Id | None, Query()] = None,
+    kind: DifferenceKind | None = None,
+    begins: Annotated[date | None, Query(alias="from", description="a day in Beijing")] = None,
+    ends: Annotated[date | None, Query(alias="to", description="a day in Beijing, included")] = None,
+) -> Response:
+    """Where a provider's bill and our ledger differ, the oldest first, with age and order.
+
+    `from`, `to`: of whose bill an open one is; when a closed one was closed, which comes with who, how and by which voucher.
+    """
     authorise(caller, Scope.MONEY_READ, is_platform=True)
     async with services.database.connection() as conn:
-        return json_response({"differences": await bills.open_differences(conn, differences_max=limit)})
+        rows = await bills.list_differences(
+            conn,
+            is_closed=state == "closed",
+            connection=connection,
+            kind=kind,
+            begins=begins,
+            ends=ends,
+            differences_max=limit,
+        )
+    return json_response({"differences": rows})
 
 
 @router.post("/bill-differences/{difference_id}/settle", responses=ERRORS)
 async def settle_bill_difference(
     services: Wired, caller: Caller, difference_id: int, body: SettleDifferenceIn
 ) -> Response:
-    """`book_elsewhere`: the provider paid it back without us, so so much less may still go back. `explained`: nothing to book."""
-    await settle_difference(services.database, caller, difference_id, body.resolution)
+    """`book_elsewhere`: the provider paid it back without us, so so much less may still go back. `explained`: nothing to book.
+
+    `reference` names the voucher; it is kept with who and when.
+    """
+    await settle_difference(services.database, caller, difference_id, body.resolution, reference=body.reference)
     return json_response({"difference_id": difference_id, "resolution": body.resolution.value})
 
 

@@ -16,10 +16,12 @@ from psycopg_pool import PoolTimeout
 from unwind.doctor import halt_broken_merchants
 from unwind.domain.sign_in import ATTEMPT_WINDOW, OIDC_ROUND_TRIP
 from unwind.flow.archive import anchor_archived
+from unwind.flow.balances import watch_balances
 from unwind.flow.erasure import erase_due
 from unwind.flow.false_dispatch import find_false_dispatches
 from unwind.flow.lookup import index_people
 from unwind.flow.notify import tell_alerts
+from unwind.flow.payouts import drop_lapsed
 from unwind.flow.promises import strike_promises
 from unwind.flow.queue import push_cases, release_expired
 from unwind.flow.run import work_once
@@ -37,6 +39,7 @@ HEALTH_S = 5.0
 HOUSEKEEPING_S = 60.0
 CHECKUP_S = 300.0
 CALENDAR_S = 3600.0
+BALANCES_S = 300.0
 KEYS_KEPT_DAYS = 7
 KEYS_PER_ROUND = 1000
 ATTEMPTS_KEPT = timedelta(days=1)
@@ -53,6 +56,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
         _repeat("questions", QUEUE_S, stop, lambda: strike_questions(services)),
         _repeat("promises", POLL_S, stop, lambda: strike_promises(services)),
         _repeat("claims", QUEUE_S, stop, lambda: release_expired(services)),
+        _repeat("payouts", QUEUE_S, stop, lambda: drop_lapsed(services)),
         _repeat("push", QUEUE_S, stop, lambda: push_cases(services)),
         _repeat("timetable", TIMETABLE_S, stop, lambda: follow_timetable(services)),
         _repeat("unpaid", POLL_S, stop, lambda: _unpaid(services)),
@@ -61,6 +65,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
         _repeat("people", HOUSEKEEPING_S, stop, lambda: index_people(services)),
         _repeat("false_dispatch", HOUSEKEEPING_S, stop, lambda: find_false_dispatches(services)),
         _repeat("housekeeping", HOUSEKEEPING_S, stop, lambda: _housekeeping(services)),
+        _repeat("balances", BALANCES_S, stop, lambda: watch_balances(services)),
         _repeat("calendar", CALENDAR_S, stop, lambda: warn_of_missing_holidays(services.database)),
         _repeat("checkup", CHECKUP_S, stop, lambda: halt_broken_merchants(services)),
     )

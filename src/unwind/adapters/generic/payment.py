@@ -28,7 +28,7 @@ TRADE_STATES: Mapping[str, TradeState] = {**CLOSING_STATES, "UNPAID": TradeState
 
 
 class GenericPaymentGateway:
-    """Implements ports.payment.PaymentGateway."""
+    """Implements ports.payment.PaymentGateway and TellsBalance."""
 
     spacing_s = 0.0
 
@@ -73,6 +73,15 @@ class GenericPaymentGateway:
         answer = await self._client.call("/payment/trades/query", body, not_found=OutcomeKind.NOT_FOUND)
         outcome = read_answer(answer, lambda found: _read_trade_in_full(found, trade_no))
         return _trade_outcome(outcome, TRADE_STATES)
+
+    async def balance(self, currency: str) -> Outcome:
+        answer = await self._client.call("/payment/balance", {"currency": currency}, not_found=OutcomeKind.NOT_FOUND)
+
+        def reader(found: dict[str, Any]) -> Outcome:
+            read_same(found, "currency", currency)
+            return Outcome(kind=OutcomeKind.SUCCEEDED, amount_minor=read_amount(found, "balance_minor"))
+
+        return read_answer(answer, reader)
 
 
 def _read_refund(answer: dict[str, Any], call: RefundCall) -> Outcome:

@@ -1,14 +1,14 @@
-"""Decisions, questions, tasks, money that a person moves."""
+"""Decisions, questions, tasks."""
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field, SecretStr, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
+from unwind.domain.carrier_claims import ClaimReason
 from unwind.domain.case import RefundOn
 from unwind.domain.decisions import Bearer, Choice, Cost, Fee, Ruling
 from unwind.domain.order import LineId
 from unwind.domain.questions import Offer
-from unwind.reconcile import Resolution
 from unwind.web.schemas.fields import MINOR_MAX, Id, Minor, ReasonCode, Strict, Units
 
 MinutesToAnswer = Annotated[int, Field(ge=1, le=14 * 24 * 60, strict=True, description="how long they have")]
@@ -125,6 +125,10 @@ class CostsIn(Strict):
     costs: Annotated[list[CostIn], Field(min_length=1, max_length=20)]
     part_no: Annotated[int, Field(ge=1)] | None = None
     reference: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.:\-]+$")]
+    proof: Reference = Field(default="", description="an attachment of the case, or the number of a document elsewhere")
+    claim_reason: ClaimReason | None = Field(
+        default=None, description="of what the carrier bears; null: as the case says"
+    )
 
     @model_validator(mode="after")
     def _not_the_buyer(self) -> Self:
@@ -143,24 +147,3 @@ class TaskResultIn(Strict):
     scrap: dict[Id, Units] = Field(default={}, description="units of a returned parcel that are not fit for sale")
     reference: Reference = ""
     confirmation: Reference = Field(default="", description="of a red letter the buyer confirms: where they did")
-
-
-class OtherAccountIn(Strict):
-    kind: Literal["user_bank_card", "merchant_bank_card"]
-    case_version: Annotated[int, Field(ge=1, strict=True)]
-    bank_type: Annotated[str, Field(max_length=32, pattern=r"^[0-9A-Z_]*$")] = Field(
-        default="", description="the gateway's code of the bank, e.g. CMB_DEBIT"
-    )
-    account_no: Annotated[SecretStr, Field(max_length=64)] = SecretStr("")
-    account_name: Annotated[SecretStr, Field(max_length=64)] = SecretStr("")
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        given = (self.bank_type, self.account_no.get_secret_value(), self.account_name.get_secret_value())
-        if any(given) != (self.kind == "user_bank_card") or any(given) != all(given):
-            raise ValueError("bank_type, account_no and account_name belong to user_bank_card, all three")
-        return self
-
-
-class SettleDifferenceIn(Strict):
-    resolution: Resolution

@@ -46,3 +46,7 @@ RETURNS void LANGUAGE sql AS $$
     INSERT INTO benefit_accounts AS a (account, kind, balance) VALUES (of_account, of_kind, credited)
     ON CONFLICT (account) DO UPDATE SET balance = a.balance + greatest(0, credited - a.owed), owed = greatest(0, a.owed - credited)
 $$;
+
+ALTER TABLE refunds DROP CONSTRAINT refunds_how_check, ADD CONSTRAINT refunds_how_check
+    CHECK (how IN ('gateway', 'other_account', 'merchant_account', 'off_line', 'own_books', 'adopted', 'platform'));
+COMMENT ON COLUMN refunds.how IS 'merchant_account: back to the shop, which owes it to the buyer; own_books: points, balance, entitlements; adopted: the gateway had it before we asked; platform: a marketplace paid it';

@@ -1,0 +1,15 @@
+"""Payouts by two people, carriers' claims, balances of connections, exports."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+
+
+def upgrade() -> None:
+    sql = (Path(__file__).parent.parent / "sql" / "0013_finance.sql").read_text(encoding="utf-8")
+    connection = op.get_bind().connection.driver_connection
+    assert connection is not None  # noqa: S101 - Alembic runs online only
+    connection.execute(sql)
