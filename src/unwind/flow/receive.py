@@ -100,7 +100,7 @@ async def receive(services: Services, principal: Principal, request: Request) ->
 
 async def receive_within(conn: Connection, services: Services, principal: Principal, request: Request) -> Answer:
     """The same inside the caller's transaction."""
-    key = key_of(principal, request)
+    key = key_of(services, principal, request)
     reading = await read_for_request(conn, key, request.order_id)
     if not reading.is_first:
         return await _replay(conn, key)
@@ -172,7 +172,7 @@ async def answer_reading(
     conn: Connection, services: Services, principal: Principal, request: Request, row: OrderRow
 ) -> Answer:
     """From the reading on: the key is ours and unused, the order is locked."""
-    key = key_of(principal, request)
+    key = key_of(services, principal, request)
     seen = consider(services, principal, request, row)
     if speaks_for_somebody(principal, request):
         await require_identity(conn, principal, row.order.order_id)
@@ -219,13 +219,17 @@ async def _case_to_join(conn: Connection, seen: Considered) -> str | None:
     return None
 
 
-def key_of(principal: Principal, request: Request) -> idempotency.Key:
-    """Without a key of the caller's own, the order's lock and its open case make a repeat harmless."""
+def key_of(services: Services, principal: Principal, request: Request) -> idempotency.Key:
+    """Without a key of the caller's own, the order's lock and its open case make a repeat harmless.
+
+    Kept as keyed digests: a caller may make a key of anything, a telephone number too, and the fingerprint covers the buyer's words.
+    """
+    vault = services.vault
     return idempotency.Key(
         principal_id=principal.principal_id,
         operation=OPERATION,
-        key=request.idempotency_key or "",
-        fingerprint=request.fingerprint,
+        key=vault.derive("idempotency", request.idempotency_key).hex() if request.idempotency_key else "",
+        fingerprint=vault.derive("fingerprint", request.fingerprint.hex()) if request.idempotency_key else b"",
     )
 
 
@@ -331,7 +335,7 @@ def lay_out(
         row.order, seen.screened, origin, case_id=case_id, now=row.now, timetable=services.hours.timetable
     )
     body = answer.for_receipt(row.order, receipt, seen.screened, also_open=seen.held_by, arrival=seen.overlay.arrival)
-    receipt.document["answers"] = _remembered(key_of(principal, request), 201, body, row)
+    receipt.document["answers"] = _remembered(key_of(services, principal, request), 201, body, row)
     if contact_ref(request):
         receipt.document["contacts"] = [{"case_id": case_id, "ref": contact_ref(request), "at": row.now}]
     return receipt, body

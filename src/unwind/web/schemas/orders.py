@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, Field
 
 from unwind.domain.order import Dependence, Funder, Presale, Promise, ReturnsAs, VirtualState
 from unwind.domain.stage import Stage
-from unwind.web.schemas.fields import Currency, Id, Minor, Ref, Short, Strict, Units
+from unwind.web.schemas.fields import Currency, Id, Minor, NoTelephone, Ref, Short, Strict, Units
 
 ShipmentStage = Annotated[Stage, Field(description="as the shop reports it; on the road only counts once picked up")]
 
@@ -66,7 +66,7 @@ class ShipmentIn(Strict):
 class BenefitIn(Strict):
     benefit_id: Id
     kind: Literal["coupon", "points", "quota"]
-    account: Annotated[str, Field(min_length=1, max_length=100)]
+    account: Annotated[Ref, Field(min_length=1)]
     amount: Units
     line_id: Id | None = None
 
@@ -94,7 +94,7 @@ class RecipientIn(Strict):
 class OrderIn(Strict):
     revision: Annotated[int, Field(ge=0, strict=True, description="an older or equal one is ignored")]
     merchant_id: Id
-    buyer_ref: Id = Field(description="the shop's opaque id of the buyer")
+    buyer_ref: Annotated[Id, NoTelephone] = Field(description="the shop's opaque id of the buyer; not their telephone")
     currency: Currency
     placed_at: AwareDatetime
     pay_by: AwareDatetime | None = None

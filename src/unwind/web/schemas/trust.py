@@ -8,10 +8,12 @@ from unwind.domain.guards import AUTOMATIC_LIMIT_MINOR
 from unwind.domain.legs import LegKind
 from unwind.domain.promotion import Level as PromotionLevel
 from unwind.domain.trust import Level
-from unwind.web.schemas.fields import Id, Minor, Strict
+from unwind.web.schemas.fields import Id, Minor, NotPersonal, Strict
 from unwind.web.schemas.worktime import CalendarIn, TargetsIn
 
-Why = Annotated[str, Field(min_length=1, max_length=300, description="kept with the change; no personal data")]
+Why = Annotated[
+    str, Field(min_length=1, max_length=300, description="kept with the change; no personal data"), NotPersonal
+]
 Count = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 
 
