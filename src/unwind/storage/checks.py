@@ -153,6 +153,13 @@ CHECKS: dict[str, tuple[str, str]] = {
         WHERE p.kept_minor > o.kept_minor
         """,
     ),
+    "erasure": (
+        "of an order whose key has been destroyed there is no key",
+        """
+        SELECT e.order_id AS subject, o.merchant_id FROM erasures e JOIN orders o USING (order_id)
+        WHERE e.erased_at IS NOT NULL AND EXISTS (SELECT FROM order_keys k WHERE k.order_id = e.order_id)
+        """,
+    ),
     "archive": (
         "a sealed case has nothing unfinished",
         """

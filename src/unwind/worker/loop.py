@@ -1,4 +1,4 @@
-"""Polls every 250 ms for due cases and unpaid orders; anchors archived heads; forgets old idempotency keys.
+"""Polls every 250 ms for due cases and unpaid orders; anchors archived heads; forgets what has been kept long enough.
 
 Any number of these run side by side: what one has leased the others do not see.
 """
@@ -22,12 +22,13 @@ from unwind.flow.lookup import index_people
 from unwind.flow.notify import tell_alerts
 from unwind.flow.promises import strike_promises
 from unwind.flow.queue import push_cases, release_expired
+from unwind.flow.retention import forget_due
 from unwind.flow.run import work_once
 from unwind.flow.services import Services
 from unwind.flow.strike import follow_timetable, strike_due, strike_questions
 from unwind.flow.timeout import close_unpaid
 from unwind.flow.timetable import warn_of_missing_holidays
-from unwind.storage import attempts, connections, door, idempotency, identity, trust
+from unwind.storage import connections, door, identity, trust
 from unwind.worker.bills import take_waiting_bills
 
 POLL_S = 0.25
@@ -37,9 +38,7 @@ HEALTH_S = 5.0
 HOUSEKEEPING_S = 60.0
 CHECKUP_S = 300.0
 CALENDAR_S = 3600.0
-KEYS_KEPT_DAYS = 7
-KEYS_PER_ROUND = 1000
-ATTEMPTS_KEPT = timedelta(days=1)
+ROWS_PER_ROUND = 1000
 CODES_KEPT = timedelta(days=1)
 
 log = structlog.get_logger()
@@ -61,6 +60,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
         _repeat("people", HOUSEKEEPING_S, stop, lambda: index_people(services)),
         _repeat("false_dispatch", HOUSEKEEPING_S, stop, lambda: find_false_dispatches(services)),
         _repeat("housekeeping", HOUSEKEEPING_S, stop, lambda: _housekeeping(services)),
+        _repeat("retention", HOUSEKEEPING_S, stop, lambda: forget_due(services)),
         _repeat("calendar", CALENDAR_S, stop, lambda: warn_of_missing_holidays(services.database)),
         _repeat("checkup", CHECKUP_S, stop, lambda: halt_broken_merchants(services)),
     )
@@ -81,12 +81,10 @@ async def _health(services: Services) -> bool:
 
 async def _housekeeping(services: Services) -> bool:
     async with services.database.connection() as conn:
-        await idempotency.forget_old_keys(conn, days=KEYS_KEPT_DAYS, keys_max=KEYS_PER_ROUND)
         await connections.forget_old_minutes(conn)
-        await trust.forget_old_counts(conn, rows_max=KEYS_PER_ROUND)
+        await trust.forget_old_counts(conn, rows_max=ROWS_PER_ROUND)
         await door.forget_old(conn, window=ATTEMPT_WINDOW, life=OIDC_ROUND_TRIP)
-        await attempts.forget_attempts(conn, after=ATTEMPTS_KEPT, rows_max=KEYS_PER_ROUND)
-        await identity.forget_codes(conn, after=CODES_KEPT, rows_max=KEYS_PER_ROUND)
+        await identity.forget_codes(conn, after=CODES_KEPT, rows_max=ROWS_PER_ROUND)
     is_busy = await erase_due(services)
     return await anchor_archived(services) > 0 or is_busy
 

@@ -1,0 +1,83 @@
+-- Care for people's data: how long what is kept, who has looked at it unmasked; how satisfied buyers are; phrases the tagger has been taught.
+
+-- Retention ----------------------------------------------------------------------------------------------------------------------------------
+CREATE TABLE retention_periods (
+    kind text NOT NULL,
+    version integer NOT NULL,
+    n integer NOT NULL CHECK (n > 0),
+    set_by text NOT NULL,
+    set_at timestamptz NOT NULL,
+    why text NOT NULL,
+    PRIMARY KEY (kind, version)
+);
+COMMENT ON TABLE retention_periods IS 'the newest version of a kind holds; a kind that has none is kept as long as the program says';
+CREATE TRIGGER retention_periods_append_only BEFORE UPDATE OR DELETE ON retention_periods
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- Records that are never changed, and never deleted before they have been kept for the days that the trigger names.
+CREATE FUNCTION refuse_early_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND OLD.at < unwind_now() - make_interval(days => TG_ARGV[0]::integer) THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION 'history is append-only (I9)';
+END $$;
+DROP TRIGGER lookups_append_only ON lookups;
+CREATE TRIGGER lookups_append_only BEFORE UPDATE OR DELETE ON lookups FOR EACH ROW EXECUTE FUNCTION refuse_early_change(180);
+DROP TRIGGER sign_in_events_append_only ON sign_in_events;
+CREATE TRIGGER sign_in_events_append_only BEFORE UPDATE OR DELETE ON sign_in_events
+    FOR EACH ROW EXECUTE FUNCTION refuse_early_change(180);
+
+CREATE INDEX lookups_age ON lookups (at);
+CREATE INDEX sign_in_events_age ON sign_in_events (at);
+CREATE INDEX phone_calls_age ON phone_calls (rang_at);
+CREATE INDEX identity_checks_age ON identity_checks (at);
+CREATE INDEX identity_codes_age ON identity_codes (made_at);
+CREATE INDEX callback_inbox_age ON callback_inbox (received_at);
+CREATE INDEX attachments_age ON attachments (added_at);
+
+ALTER TABLE order_keys ADD COLUMN kept_from timestamptz;
+ALTER TABLE order_keys ALTER COLUMN kept_from SET DEFAULT unwind_now();
+UPDATE order_keys k SET kept_from = o.placed_at FROM orders o WHERE o.order_id = k.order_id;
+COMMENT ON COLUMN order_keys.kept_from IS 'the last thing known to have happened to the order when somebody last looked; its people''s data is kept so long from then';
+CREATE INDEX order_keys_age ON order_keys (kept_from);
+
+-- Reveals ------------------------------------------------------------------------------------------------------------------------------------
+CREATE TABLE reveals (
+    reveal_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL,
+    principal_id text NOT NULL,
+    actor text NOT NULL,
+    merchant_id text NOT NULL,
+    order_id text NOT NULL,
+    case_id text NOT NULL,
+    fields text[] NOT NULL CHECK (cardinality(fields) > 0),
+    why text NOT NULL
+);
+COMMENT ON TABLE reveals IS 'append-only: who has seen which fields of an order''s people unmasked, when, and why; never the values';
+CREATE INDEX reveals_age ON reveals (at);
+CREATE INDEX reveals_of ON reveals (principal_id, at);
+CREATE INDEX reveals_of_order ON reveals (order_id, reveal_id);
+CREATE TRIGGER reveals_append_only BEFORE UPDATE OR DELETE ON reveals FOR EACH ROW EXECUTE FUNCTION refuse_early_change(1096);
+CREATE TRIGGER reveals_kept BEFORE TRUNCATE ON reveals FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE reveal_thresholds (
+    version integer PRIMARY KEY,
+    orders_per_day integer NOT NULL CHECK (orders_per_day > 0),
+    set_by text NOT NULL,
+    set_at timestamptz NOT NULL,
+    why text NOT NULL
+);
+COMMENT ON TABLE reveal_thresholds IS 'the newest holds: whoever looks at the people of more orders in 24 hours raises an alert';
+CREATE TRIGGER reveal_thresholds_append_only BEFORE UPDATE OR DELETE ON reveal_thresholds
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'unwind_app') THEN
+        GRANT SELECT, INSERT ON retention_periods, reveals, reveal_thresholds TO unwind_app;
+        GRANT DELETE ON lookups, sign_in_events, phone_calls, phone_call_events, promises, identity_checks, identity_codes, attachments,
+            reveals TO unwind_app;
+        GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO unwind_app;
+    END IF;
+END $$;
