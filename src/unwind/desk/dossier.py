@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from unwind.desk.asked import shown_question
+from unwind.desk.people import masked_people
 from unwind.domain.buyer_record import effects_of
 from unwind.domain.case import Case
+from unwind.domain.personal import mask_numbers
 from unwind.domain.tracking import judge
 from unwind.storage import (
     attachments,
@@ -31,23 +33,23 @@ from unwind.storage.privacy import Vault
 
 
 async def read_dossier(conn: Connection, vault: Vault, case_id: str) -> dict[str, Any] | None:
-    """Everything about a case in one document. Phone numbers are masked; words of the buyer are shown to staff only."""
+    """Everything about a case in one document. People are masked, and the numbers in what they wrote; their words are shown to staff only."""
     row = await cases.read_case_row(conn, case_id)
     if row is None:
         return None
     case = cases.to_case(row)
     order_row = await orders.read_order(conn, case.order_id)
     record = await buyers.read_record(conn, case.order_id)
-    phone = await privacy.open_private(conn, vault, case.order_id, "phone")
+    words = await privacy.open_private(conn, vault, case.order_id, "words", case_id=case_id) or ""
     return {
         **_head(row),
         "buyer": {
-            "phone": mask_phone(phone) if phone else "",
+            **await masked_people(conn, vault, case.order_id),
             "is_restricted": await erasures.read_erasure(conn, case.order_id) is not None,
             "record": asdict(record) if record else {},
             "effects": effects_of(record) if record else (),
         },
-        "words": await privacy.open_private(conn, vault, case.order_id, "words", case_id=case_id) or "",
+        "words": mask_numbers(words),
         "order": _order(order_row) if order_row else {},
         "parts": _parts(row, case),
         "refunds": await money.refunds_of_case(conn, case_id),
@@ -74,19 +76,18 @@ async def _conversation(conn: Connection, vault: Vault, case: Case) -> list[dict
     """In order: who, when, over which channel, whether the buyer was told, and who read it. Looking at it here is not reading it."""
     rows = await conversation.messages_of(conn, case.case_id)
     words = await privacy.open_numbered(conn, vault, case.order_id, "talk", case_id=case.case_id) if rows else {}
-    return [{**row, "text": words.get(row["n"], "")} for row in rows]
+    return [{**row, "text": mask_numbers(words.get(row["n"], ""))} for row in rows]
 
 
 async def read_order_view(conn: Connection, vault: Vault, order_id: str) -> dict[str, Any] | None:
-    """An order for whoever speaks with its buyer: goods, amounts, parcels, cases. The telephone is masked."""
+    """An order for whoever speaks with its buyer: goods, amounts, parcels, cases. Its people are masked."""
     row = await orders.read_order(conn, order_id)
     if row is None:
         return None
-    phone = await privacy.open_private(conn, vault, order_id, "phone")
     return {
         **_order(row),
         "merchant_id": row.order.merchant.merchant_id,
-        "buyer": {"phone": mask_phone(phone) if phone else ""},
+        "buyer": await masked_people(conn, vault, order_id),
         "parcels": [_parcel(parcel, row.now) for parcel in await shipments.parcels_of(conn, order_id)],
         "open_cases": await cases.open_cases_of(conn, order_id),
         "server_now": row.now,
@@ -198,9 +199,3 @@ def _parcel(parcel: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "last_stage": last["stage"] if last else "",
         "feed_age_s": int((now - parcel["fed_at"]).total_seconds()) if parcel["fed_at"] else None,
     }
-
-
-def mask_phone(phone: str) -> str:
-    """`138****1234`."""
-    digits = "".join(ch for ch in phone if ch.isdigit())
-    return f"{digits[:3]}****{digits[-4:]}" if len(digits) >= 7 else "****"  # noqa: PLR2004 - three shown, four shown

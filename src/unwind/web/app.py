@@ -23,6 +23,7 @@ from unwind.web import (
     admin,
     board,
     callbacks,
+    care,
     contacts,
     conversation,
     customer,
@@ -109,6 +110,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
         worktime,
         trust,
         promotions,
+        care,
         callbacks,
     ):
         app.include_router(module.router)

@@ -103,6 +103,7 @@ RIGHTS: dict[tuple[str, str], Right] = {
     # contacts and shifts
     ("POST", "/api/v1/desk/lookups"): Scope.CONTACTS_HANDLE,
     ("GET", "/api/v1/desk/orders/{order_id}"): Scope.CONTACTS_HANDLE,
+    ("POST", "/api/v1/desk/orders/{order_id}/reveal"): Scope.CASES_DECIDE,
     ("POST", "/api/v1/desk/orders/{order_id}/identity"): Scope.CONTACTS_HANDLE,
     ("POST", "/api/v1/desk/orders/{order_id}/identity/code"): Scope.CONTACTS_HANDLE,
     ("PUT", "/api/v1/desk/orders/{order_id}/identity/code"): Scope.CONTACTS_HANDLE,
@@ -157,6 +158,10 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/admin/staff/{principal_id}/sessions"): Scope.AUDIT_READ,
     ("DELETE", "/api/v1/admin/staff/{principal_id}/sessions"): Scope.ADMIN,
     ("GET", "/api/v1/admin/sign-in-events"): Scope.AUDIT_READ,
+    ("GET", "/api/v1/admin/reveals"): (Scope.AUDIT_READ, Scope.CASES_LEAD),
+    ("PUT", "/api/v1/admin/reveals/threshold"): Scope.ADMIN,
+    ("GET", "/api/v1/admin/retention"): Scope.OPERATIONS_READ,
+    ("PUT", "/api/v1/admin/retention/{kind}"): Scope.ADMIN,
     ("GET", "/api/v1/admin/keys"): Scope.AUDIT_READ,
     ("POST", "/api/v1/admin/keys"): Scope.ADMIN,
     ("POST", "/api/v1/admin/keys/{principal_id}/rotate"): Scope.ADMIN,
