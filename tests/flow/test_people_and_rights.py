@@ -80,11 +80,11 @@ async def test_records_an_open_case_still_tells_the_buyer_and_is_finished_first(
     await world.run(until="archived", case_id=case_id)
     sent = {(m["template"], m["result"]) for m in (await world.ledger())["messages"]}
     assert ("declined", "SENT") in sent, "the answer reached them"
-    await erase_due(world.services)
-    assert await world.sql("SELECT order_id FROM order_keys") == [{"order_id": order_id}], "kept for three years now"
     asked = await world.ok("POST", f"/api/v1/orders/{order_id}/erasure")
     [ended] = await world.sql("SELECT closed_at + interval '3 years' AS day FROM cases")
     assert datetime.fromisoformat(asked["erase_at"]) == ended["day"], "the day counts from the end of the last case"
+    await erase_due(world.services)
+    assert await world.sql("SELECT order_id FROM order_keys") == [{"order_id": order_id}], "kept for three years now"
     await world.pass_time(timedelta(days=3 * 366))
     await erase_due(world.services)
     assert await world.sql("SELECT order_id FROM order_keys") == []
@@ -99,6 +99,9 @@ async def test_records_a_case_that_ends_at_once_after_the_request_moves_the_day_
     await world.pass_time(timedelta(days=2 * 366))
     await erase_due(world.services)
     assert await world.sql("SELECT order_id FROM order_keys") == [{"order_id": order_id}]
+    asked = await world.ok("POST", f"/api/v1/orders/{order_id}/erasure")
+    [ended] = await world.sql("SELECT closed_at + interval '3 years' AS day FROM cases")
+    assert datetime.fromisoformat(asked["erase_at"]) == ended["day"]
     await world.pass_time(timedelta(days=2 * 366))
     await erase_due(world.services)
     assert await world.sql("SELECT order_id FROM order_keys") == []

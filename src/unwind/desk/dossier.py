@@ -26,6 +26,7 @@ from unwind.storage import (
     privacy,
     promises,
     questions,
+    ratings,
     shipments,
 )
 from unwind.storage.database import Connection
@@ -66,6 +67,7 @@ async def read_dossier(conn: Connection, vault: Vault, case_id: str) -> dict[str
         "calls": await phone_calls.calls_of_case(conn, case_id),
         "promises": await promises.promises_of_case(conn, case_id),
         "messages": await messages.messages_of(conn, case_id),
+        "rating": await _rating(conn, vault, row),
         "conversation": await _conversation(conn, vault, case),
         "timeline": [{**event, "hash": event["hash"].hex()} for event in await cases.events_of(conn, case_id)],
         "server_now": row["now"],
@@ -77,6 +79,16 @@ async def _conversation(conn: Connection, vault: Vault, case: Case) -> list[dict
     rows = await conversation.messages_of(conn, case.case_id)
     words = await privacy.open_numbered(conn, vault, case.order_id, "talk", case_id=case.case_id) if rows else {}
     return [{**row, "text": mask_numbers(words.get(row["n"], ""))} for row in rows]
+
+
+async def _rating(conn: Connection, vault: Vault, case: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How the buyer found it; of a follow-up, the rating it is about. None where nobody was asked."""
+    row = await ratings.read_rating(conn, case["parent_case_id"] or case["case_id"])
+    if row is None:
+        return None
+    text = await privacy.open_private(conn, vault, row["order_id"], "rating", case_id=row["case_id"]) or ""
+    shown = ("case_id", "asked_at", "score", "answered_at", "changed_at", "followed_up_by")
+    return {**{name: row[name] for name in shown}, "comment": mask_numbers(text)}
 
 
 async def read_order_view(conn: Connection, vault: Vault, order_id: str) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ UNLESS_TOLD = {
     "goodwill_limit_minor": 5_000,
     "may_only_tell": False,
     "false_dispatch_h": 24,
+    "asks_rating": False,
 }
 
 
@@ -34,16 +35,17 @@ async def upsert_merchant(conn: Connection, merchant: Mapping[str, Any]) -> None
         """
         INSERT INTO merchants (merchant_id, name, authority, has_settlement, warehouse, shop, time_zone, hours, automation,
             hold_timeout_s, agent_limit_minor, goodwill_limit_minor, quiet_from, quiet_to, may_only_tell,
-            false_dispatch_h)
+            false_dispatch_h, asks_rating)
         VALUES (%(merchant_id)s, %(name)s, %(authority)s, %(has_settlement)s, %(warehouse)s, %(shop)s, %(time_zone)s,
             %(hours)s::jsonb, %(automation)s, %(hold_timeout_s)s, %(agent_limit_minor)s, %(goodwill_limit_minor)s, %(quiet_from)s, %(quiet_to)s,
-            %(may_only_tell)s, %(false_dispatch_h)s)
+            %(may_only_tell)s, %(false_dispatch_h)s, %(asks_rating)s)
         ON CONFLICT (merchant_id) DO UPDATE SET name = excluded.name, authority = excluded.authority,
             has_settlement = excluded.has_settlement, warehouse = excluded.warehouse, shop = excluded.shop,
             time_zone = excluded.time_zone, hours = excluded.hours,
             hold_timeout_s = excluded.hold_timeout_s,
             agent_limit_minor = excluded.agent_limit_minor, goodwill_limit_minor = excluded.goodwill_limit_minor, quiet_from = excluded.quiet_from, quiet_to = excluded.quiet_to,
-            may_only_tell = excluded.may_only_tell, false_dispatch_h = excluded.false_dispatch_h
+            may_only_tell = excluded.may_only_tell, false_dispatch_h = excluded.false_dispatch_h,
+            asks_rating = excluded.asks_rating
         """,
         {**UNLESS_TOLD, **merchant, "hours": to_json(merchant["hours"])},
     )

@@ -22,6 +22,7 @@ __all__ = [
     "Unreadable",
     "Vault",
     "commit_to",
+    "has_any",
     "index_person",
     "keep_private",
     "open_file",
@@ -219,6 +220,14 @@ async def open_newest(conn: Connection, vault: Vault, order_id: str, fields: Seq
     return {
         row["field"]: _open(key, row["ciphertext"], f"{order_id}\n{row['field']}".encode()).decode() for row in rows
     }
+
+
+async def has_any(conn: Connection, order_id: str, fields: Sequence[str]) -> bool:
+    """Whether one of these is known; nothing is opened."""
+    cursor = await conn.execute(
+        "SELECT FROM private_data WHERE order_id = %s AND field = ANY(%s) LIMIT 1", (order_id, list(fields))
+    )
+    return await cursor.fetchone() is not None
 
 
 async def open_numbered(conn: Connection, vault: Vault, order_id: str, field: str, *, case_id: str) -> dict[int, str]:

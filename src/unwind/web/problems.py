@@ -145,6 +145,8 @@ CATALOG: dict[str, tuple[int, str, str]] = {
         "买家已要求删除个人信息,不能查看",
         "The buyer has asked to be forgotten; nothing of theirs is shown",
     ),
+    "rating_closed": (409, "评价时间已过", "The time to rate is over"),
+    "rate_first": (409, "请先打分", "Rate it first"),
     "not_your_case": (403, "您没有在处理该工单", "You do not work on this case"),
     "not_for_this_reason": (422, "该事由不需要查看这些信息", "The reason does not need these fields"),
     "period_too_short": (422, "保存期限短于法定或最低期限", "Shorter than it has to be kept"),

@@ -26,6 +26,9 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("POST", "/callbacks/cti/{system_id}/{secret}"): OPEN,
     ("GET", "/api/v1/links/{token}"): OPEN,
     ("POST", "/api/v1/links/{token}"): OPEN,
+    ("GET", "/api/v1/ratings/{token}"): OPEN,
+    ("POST", "/api/v1/ratings/{token}"): OPEN,
+    ("POST", "/api/v1/ratings/{token}/comment"): OPEN,
     ("POST", "/api/v1/session"): OPEN,
     ("GET", "/api/v1/oidc/login"): OPEN,
     ("GET", "/api/v1/oidc/callback"): OPEN,
@@ -167,6 +170,8 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("POST", "/api/v1/admin/keys/{principal_id}/rotate"): Scope.ADMIN,
     ("DELETE", "/api/v1/admin/keys/{principal_id}"): Scope.ADMIN,
     ("DELETE", "/api/v1/admin/keys/{principal_id}/{key_id}"): Scope.ADMIN,
+    # looking back
+    ("GET", "/api/v1/insights/satisfaction"): Scope.OPERATIONS_READ,
     # one's own account
     ("GET", "/api/v1/session"): Scope.ACCOUNT,
     ("DELETE", "/api/v1/session"): Scope.ACCOUNT,

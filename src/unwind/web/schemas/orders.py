@@ -178,5 +178,8 @@ class MerchantIn(Strict):
     may_only_tell: bool = Field(
         default=False, description="its published terms let it cancel paid orders; else the buyer has to agree"
     )
+    asks_rating: bool = Field(
+        default=False, description="buyers are asked how it went, by one more message, once their money is back"
+    )
     quiet_from: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 1320
     quiet_to: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 480

@@ -72,9 +72,36 @@ COMMENT ON TABLE reveal_thresholds IS 'the newest holds: whoever looks at the pe
 CREATE TRIGGER reveal_thresholds_append_only BEFORE UPDATE OR DELETE ON reveal_thresholds
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
+-- Ratings ------------------------------------------------------------------------------------------------------------------------------------
+ALTER TABLE merchants ADD COLUMN asks_rating boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN merchants.asks_rating IS 'buyers are asked how it went once their money is back';
+
+CREATE TABLE ratings (
+    case_id text PRIMARY KEY REFERENCES cases,
+    order_id text NOT NULL REFERENCES orders,
+    merchant_id text NOT NULL REFERENCES merchants,
+    channel text NOT NULL,
+    decided_by text NOT NULL CHECK (decided_by IN ('policy', 'person')),
+    rule text NOT NULL,
+    asked_at timestamptz NOT NULL,
+    until timestamptz NOT NULL CHECK (until > asked_at),
+    score smallint CHECK (score BETWEEN 1 AND 5),
+    answered_at timestamptz,
+    changed_at timestamptz,
+    changes integer NOT NULL DEFAULT 0,
+    has_comment boolean NOT NULL DEFAULT false,
+    followed_up_by text REFERENCES cases,
+    CONSTRAINT answered_with_a_score CHECK ((score IS NULL) = (answered_at IS NULL))
+);
+COMMENT ON TABLE ratings IS 'one row per case whose buyer was asked; the comment itself is in private_data';
+COMMENT ON COLUMN ratings.followed_up_by IS 'the case that a bad score opened for a person';
+CREATE INDEX ratings_asked ON ratings (asked_at);
+CREATE INDEX ratings_of_merchant ON ratings (merchant_id, asked_at);
+
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'unwind_app') THEN
+        GRANT SELECT, INSERT, UPDATE ON ratings TO unwind_app;
         GRANT SELECT, INSERT ON retention_periods, reveals, reveal_thresholds TO unwind_app;
         GRANT DELETE ON lookups, sign_in_events, phone_calls, phone_call_events, promises, identity_checks, identity_codes, attachments,
             reveals TO unwind_app;
