@@ -178,6 +178,10 @@ EXPECTED: dict[str, Row] = {
     "POST /api/v1/desk/cases/{case_id}/handover-taken": row(DESK),
     "GET /api/v1/admin/phone-systems": row(OPERATIONS, "list"),
     "PUT /api/v1/admin/phone-systems/{system_id}": row(ADMIN),
+    "GET /api/v1/admin/phrases": row(OPERATIONS, "list"),
+    "POST /api/v1/admin/phrases": row({"ops", "admin"}),
+    "POST /api/v1/admin/phrases/{phrase_id}/agree": row({"ops", "admin"}),
+    "POST /api/v1/admin/phrases/{phrase_id}/retire": row({"ops", "admin"}),
     "GET /api/v1/admin/connections": row(OPERATIONS, "list"),
     "POST /api/v1/admin/connections/{connection_id}/test": row(ADMIN, "platform"),
     "GET /api/v1/admin/alerts": row(OPERATIONS, "platform"),
@@ -222,6 +226,7 @@ EXPECTED: dict[str, Row] = {
     "DELETE /api/v1/admin/keys/{principal_id}": row(ADMIN),
     "DELETE /api/v1/admin/keys/{principal_id}/{key_id}": row(ADMIN),
     "GET /api/v1/insights/satisfaction": row(OPERATIONS),
+    "GET /api/v1/insights/corrections": row(OPERATIONS),
     "GET /api/v1/session": SELF,
     "DELETE /api/v1/session": SELF,
     "GET /api/v1/account/sessions": SELF,
@@ -296,6 +301,7 @@ class Target:
     change_id: str
     breaker_id: str
     switch_id: str
+    phrase_id: str
 
 
 def bearer(credential: str) -> dict[str, str]:
@@ -369,7 +375,12 @@ class Stage:
             f"sale-{shop}",
             shop,
         )
-        return {**change, **breaker, **switch}
+        [phrase] = await self.world.sql(
+            "INSERT INTO phrases (merchant_id, phrase, folded, label, state, proposed_by, proposed_at, why, evaluation)"
+            " VALUES (%s, 'x', 'x', 'OTHER', 'proposed', 'ops:x', unwind_now(), 'x', '{}') RETURNING phrase_id::text",
+            shop,
+        )
+        return {**change, **breaker, **switch, **phrase}
 
     async def fresh(self, target: Target, operation: str) -> Target:
         """What one caller does to it must not stand in another's way."""
@@ -458,6 +469,7 @@ class Stage:
             "change_id": target.change_id,
             "breaker_id": target.breaker_id,
             "switch_id": target.switch_id,
+            "phrase_id": target.phrase_id,
             "promotion_id": f"sale-{target.shop}",
             "scope": "merchant",
             "scope_id": target.shop,
@@ -505,6 +517,7 @@ QUERIES: dict[str, Callable[[Target], dict[str, str]]] = {
     "GET /api/v1/desk/cti/{system_id}": lambda _: {"CallerID": "13800001234"},
     "PUT /api/v1/admin/clock-targets": lambda t: {"merchant_id": t.shop},
     "GET /api/v1/insights/satisfaction": lambda t: {**PERIOD, "merchant_id": t.shop},
+    "GET /api/v1/insights/corrections": lambda t: {**PERIOD, "merchant_id": t.shop},
     "GET /api/v1/admin/automation/{merchant_id}/report": lambda _: PERIOD,
     "POST /api/v1/admin/automation/{merchant_id}/reports": lambda _: PERIOD,
     "DELETE /api/v1/admin/clock-targets": lambda t: {"merchant_id": t.shop},
@@ -552,6 +565,8 @@ BODIES: dict[str, Callable[[Target], Any]] = {
         "fields": ["phone"],
         "why": "call_buyer",
     },
+    "POST /api/v1/admin/phrases": lambda t: {"phrase": "x", "label": "OTHER", "merchant_id": t.shop, "why": "x"},
+    "POST /api/v1/admin/phrases/{phrase_id}/retire": lambda _: {"why": "x"},
     "PUT /api/v1/admin/reveals/threshold": lambda _: {"orders_per_day": 9, "why": "x"},
     "PUT /api/v1/admin/retention/{kind}": lambda _: {"n": 400, "why": "x"},
     "POST /api/v1/desk/lookups": lambda t: {"q": t.order_id},

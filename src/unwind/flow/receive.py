@@ -128,7 +128,7 @@ def consider(services: Services, principal: Principal, request: Request, row: Or
     right = Scope.CASES_CANCEL_OWN if request.channel == "merchant" else Scope.CASES_REQUEST
     authorise(principal, right, merchant_id=order.merchant.merchant_id, order_id=order.order_id)
     _require_origin(request)
-    read = _read(order, request)
+    read = _read(services, order, request)
     wanted, held_by = _divide(row, request)
     overlay = overlay_for(services, row)
     screened = (
@@ -139,9 +139,10 @@ def consider(services: Services, principal: Principal, request: Request, row: Or
     return Considered(row=row, read=read, held_by=held_by, screened=screened, overlay=overlay)
 
 
-def _read(order: Order, request: Request) -> Read:
+def _read(services: Services, order: Order, request: Request) -> Read:
     """What the words say; and the true reason where the merchant asks, or has put another into the buyer's mouth."""
-    read = read_words(order, picked=request.picked, text=request.text, channel=request.channel)
+    reviewed = services.taught.phrases_of(order.merchant.merchant_id)
+    read = read_words(order, picked=request.picked, text=request.text, channel=request.channel, reviewed=reviewed)
     stated = request.picked or read.words.reason
     if request.channel == merchant_cancel.CHANNEL:
         is_short = request.merchant_reason == MerchantReason.OUT_OF_STOCK

@@ -34,6 +34,7 @@ from unwind.web import (
     integration,
     keys,
     links,
+    phrases,
     problems,
     promotions,
     queue,
@@ -106,6 +107,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
         ratings,
         conversation,
         scripts,
+        phrases,
         admin,
         staff,
         keys,
@@ -125,10 +127,11 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
 
 
 async def _follow_timetable(services: Services) -> None:
-    """New cases get their clocks from memory; this keeps it fresh. A database that is away is waited for."""
+    """New cases get their clocks, and their words are read, from memory; this keeps it fresh. A database that is away is waited for."""
     while True:
         with contextlib.suppress(psycopg.Error, PoolTimeout):
             await services.hours.refresh(services.database)
+            await services.taught.refresh(services.database)
         await asyncio.sleep(TIMETABLE_S)
 
 

@@ -127,6 +127,10 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/admin/scripts"): Scope.OPERATIONS_READ,
     ("GET", "/api/v1/admin/scripts/{script_id}"): Scope.OPERATIONS_READ,
     ("PUT", "/api/v1/admin/scripts/{script_id}"): Scope.SCRIPTS_WRITE,
+    ("GET", "/api/v1/admin/phrases"): Scope.OPERATIONS_READ,
+    ("POST", "/api/v1/admin/phrases"): Scope.SCRIPTS_WRITE,
+    ("POST", "/api/v1/admin/phrases/{phrase_id}/agree"): Scope.SCRIPTS_WRITE,
+    ("POST", "/api/v1/admin/phrases/{phrase_id}/retire"): Scope.SCRIPTS_WRITE,
     ("GET", "/api/v1/admin/connections"): Scope.OPERATIONS_READ,
     ("POST", "/api/v1/admin/connections/{connection_id}/test"): Scope.ADMIN,
     ("GET", "/api/v1/admin/alerts"): Scope.OPERATIONS_READ,
@@ -172,6 +176,7 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("DELETE", "/api/v1/admin/keys/{principal_id}/{key_id}"): Scope.ADMIN,
     # looking back
     ("GET", "/api/v1/insights/satisfaction"): Scope.OPERATIONS_READ,
+    ("GET", "/api/v1/insights/corrections"): Scope.OPERATIONS_READ,
     # one's own account
     ("GET", "/api/v1/session"): Scope.ACCOUNT,
     ("DELETE", "/api/v1/session"): Scope.ACCOUNT,

@@ -54,6 +54,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
         _repeat("claims", QUEUE_S, stop, lambda: release_expired(services)),
         _repeat("push", QUEUE_S, stop, lambda: push_cases(services)),
         _repeat("timetable", TIMETABLE_S, stop, lambda: follow_timetable(services)),
+        _repeat("phrases", TIMETABLE_S, stop, lambda: _phrases(services)),
         _repeat("unpaid", POLL_S, stop, lambda: _unpaid(services)),
         _repeat("health", HEALTH_S, stop, lambda: _health(services)),
         _repeat("bills", HOUSEKEEPING_S, stop, lambda: take_waiting_bills(services, bills)),
@@ -68,6 +69,11 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
 
 async def _cases(services: Services) -> bool:
     return await work_once(services) > 0
+
+
+async def _phrases(services: Services) -> bool:
+    await services.taught.refresh(services.database)
+    return False
 
 
 async def _unpaid(services: Services) -> bool:

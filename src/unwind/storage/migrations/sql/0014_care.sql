@@ -98,9 +98,46 @@ COMMENT ON COLUMN ratings.followed_up_by IS 'the case that a bad score opened fo
 CREATE INDEX ratings_asked ON ratings (asked_at);
 CREATE INDEX ratings_of_merchant ON ratings (merchant_id, asked_at);
 
+-- Reviewed phrases -----------------------------------------------------------------------------------------------------------------------------
+CREATE TABLE phrase_book (
+    id boolean PRIMARY KEY DEFAULT true CHECK (id),
+    version bigint NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE phrase_book IS 'one counter over the phrases in force; its row is the lock under which they change';
+INSERT INTO phrase_book DEFAULT VALUES;
+
+CREATE TABLE phrases (
+    phrase_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    merchant_id text REFERENCES merchants,
+    phrase text NOT NULL,
+    folded text NOT NULL,
+    label text NOT NULL,
+    state text NOT NULL CHECK (state IN ('proposed', 'in_force', 'retired')),
+    proposed_by text NOT NULL,
+    proposed_at timestamptz NOT NULL,
+    why text NOT NULL,
+    evaluation jsonb NOT NULL,
+    agreed_by text,
+    agreed_at timestamptz,
+    since_version bigint,
+    retired_by text,
+    retired_at timestamptz,
+    retired_why text,
+    CONSTRAINT agreed_by_another CHECK (agreed_by IS DISTINCT FROM proposed_by OR agreed_by IS NULL),
+    CHECK ((state = 'proposed') <= (agreed_by IS NULL)),
+    CHECK ((state = 'retired') = (retired_by IS NOT NULL))
+);
+COMMENT ON TABLE phrases IS 'what agents'' corrections have taught the tagger: general words only, no number and nobody''s name';
+COMMENT ON COLUMN phrases.merchant_id IS 'null: every shop';
+COMMENT ON COLUMN phrases.evaluation IS 'how many of our own labelled texts were read right without it and with it, by field';
+CREATE UNIQUE INDEX phrases_once ON phrases (coalesce(merchant_id, ''), folded) WHERE state <> 'retired';
+CREATE INDEX cases_corrected ON cases (opened_at) WHERE true_reason IS NOT NULL;
+
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'unwind_app') THEN
+        GRANT SELECT, UPDATE ON phrase_book TO unwind_app;
+        GRANT SELECT, INSERT, UPDATE ON phrases TO unwind_app;
         GRANT SELECT, INSERT, UPDATE ON ratings TO unwind_app;
         GRANT SELECT, INSERT ON retention_periods, reveals, reveal_thresholds TO unwind_app;
         GRANT DELETE ON lookups, sign_in_events, phone_calls, phone_call_events, promises, identity_checks, identity_codes, attachments,
