@@ -194,6 +194,9 @@ EXPECTED: dict[str, Row] = {
     "PUT /api/v1/admin/automation/{merchant_id}/limits": row(ADMIN),
     "GET /api/v1/admin/breakers": row(OPERATIONS, "list"),
     "POST /api/v1/admin/breakers/{breaker_id}/close": row({"lead", "admin"}),
+    "GET /api/v1/admin/breakers/{breaker_id}/runs": row(OPERATIONS),
+    "POST /api/v1/admin/breakers/{breaker_id}/continue": row({"lead", "admin"}),
+    "POST /api/v1/admin/breakers/{breaker_id}/runs/{run_id}/agree": row({"lead", "admin"}),
     "GET /api/v1/admin/leg-switches": row(OPERATIONS, "list"),
     "POST /api/v1/admin/leg-switches": row(ADMIN),
     "POST /api/v1/admin/leg-switches/{switch_id}/lift": row(ADMIN),
@@ -302,6 +305,7 @@ class Target:
     breaker_id: str
     switch_id: str
     phrase_id: str
+    run_id: str
 
 
 def bearer(credential: str) -> dict[str, str]:
@@ -380,7 +384,13 @@ class Stage:
             " VALUES (%s, 'x', 'x', 'OTHER', 'proposed', 'ops:x', unwind_now(), 'x', '{}') RETURNING phrase_id::text",
             shop,
         )
-        return {**change, **breaker, **switch, **phrase}
+        [run] = await self.world.sql(
+            "INSERT INTO breaker_runs (breaker_id, merchant_id, cases, minor, started_by, started_at, why, needs_second)"
+            " VALUES (%s, %s, '[]', 1, 'lead:x', unwind_now(), 'x', true) RETURNING run_id::text",
+            breaker["breaker_id"],
+            shop,
+        )
+        return {**change, **breaker, **switch, **phrase, **run}
 
     async def fresh(self, target: Target, operation: str) -> Target:
         """What one caller does to it must not stand in another's way."""
@@ -470,6 +480,7 @@ class Stage:
             "breaker_id": target.breaker_id,
             "switch_id": target.switch_id,
             "phrase_id": target.phrase_id,
+            "run_id": target.run_id,
             "promotion_id": f"sale-{target.shop}",
             "scope": "merchant",
             "scope_id": target.shop,
@@ -536,6 +547,8 @@ BODIES: dict[str, Callable[[Target], Any]] = {
     "POST /api/v1/admin/automation/{merchant_id}/changes/{change_id}/agree": lambda _: {"why": "x"},
     "PUT /api/v1/admin/automation/{merchant_id}/limits": lambda _: {"why": "x"},
     "POST /api/v1/admin/breakers/{breaker_id}/close": lambda _: {"why": "x"},
+    "POST /api/v1/admin/breakers/{breaker_id}/continue": lambda _: {"why": "x"},
+    "POST /api/v1/admin/breakers/{breaker_id}/runs/{run_id}/agree": lambda _: {"why": "x"},
     "PUT /api/v1/admin/promotions/{promotion_id}": lambda t: promotion_of(t.shop),
     "POST /api/v1/admin/promotions/{promotion_id}/preview": lambda t: promotion_of(t.shop),
     "POST /api/v1/admin/leg-switches": lambda t: {"kind": "redirect_parcel", "merchant_id": t.shop, "why": "x"},
@@ -565,7 +578,7 @@ BODIES: dict[str, Callable[[Target], Any]] = {
         "fields": ["phone"],
         "why": "call_buyer",
     },
-    "POST /api/v1/admin/phrases": lambda t: {"phrase": "x", "label": "OTHER", "merchant_id": t.shop, "why": "x"},
+    "POST /api/v1/admin/phrases": lambda t: {"phrase": "xy", "label": "OTHER", "merchant_id": t.shop, "why": "x"},
     "POST /api/v1/admin/phrases/{phrase_id}/retire": lambda _: {"why": "x"},
     "PUT /api/v1/admin/reveals/threshold": lambda _: {"orders_per_day": 9, "why": "x"},
     "PUT /api/v1/admin/retention/{kind}": lambda _: {"n": 400, "why": "x"},

@@ -27,6 +27,19 @@ class WhyIn(Strict):
     why: Why
 
 
+class SeenIn(Strict):
+    case_id: Id
+    case_version: Annotated[int, Field(ge=1, strict=True)]
+    order_version: Annotated[int, Field(ge=1, strict=True)]
+
+
+class ContinueIn(Strict):
+    cases: Annotated[list[SeenIn], Field(min_length=1, max_length=500)] | None = Field(
+        default=None, description="null: all that wait, as they are now"
+    )
+    why: Why
+
+
 class LimitsIn(Strict):
     """What may be returned automatically; null: no such limit. A day is the shop's own."""
 

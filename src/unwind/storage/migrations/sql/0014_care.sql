@@ -133,9 +133,48 @@ COMMENT ON COLUMN phrases.evaluation IS 'how many of our own labelled texts were
 CREATE UNIQUE INDEX phrases_once ON phrases (coalesce(merchant_id, ''), folded) WHERE state <> 'retired';
 CREATE INDEX cases_corrected ON cases (opened_at) WHERE true_reason IS NOT NULL;
 
+-- What a breaker stopped goes on -----------------------------------------------------------------------------------------------------------------
+CREATE TABLE breaker_cases (
+    breaker_id bigint NOT NULL REFERENCES breakers,
+    case_id text NOT NULL,
+    PRIMARY KEY (breaker_id, case_id)
+);
+COMMENT ON TABLE breaker_cases IS 'which cases an open breaker gave to a person; written just before the case itself, in one transaction';
+
+-- Cases stopped before: by the newest breaker of their merchant, or of one of their items, that was open about then.
+INSERT INTO breaker_cases (breaker_id, case_id)
+SELECT max(b.breaker_id), c.case_id FROM cases c JOIN breakers b USING (merchant_id)
+WHERE c.state = 'review' AND c.rule = 'breaker_open' AND b.opened_at <= c.opened_at + interval '1 minute'
+  AND (b.closed_at IS NULL OR b.closed_at >= c.opened_at)
+  AND (b.sku = '' OR EXISTS (
+      SELECT FROM case_lines l JOIN order_lines ol USING (order_id, line_id) WHERE l.case_id = c.case_id AND ol.sku = b.sku))
+GROUP BY c.case_id;
+
+CREATE TABLE breaker_runs (
+    run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    breaker_id bigint NOT NULL REFERENCES breakers,
+    merchant_id text NOT NULL REFERENCES merchants,
+    cases jsonb NOT NULL,
+    minor bigint NOT NULL,
+    started_by text NOT NULL,
+    started_at timestamptz NOT NULL,
+    why text NOT NULL,
+    needs_second boolean NOT NULL,
+    agreed_by text,
+    agreed_at timestamptz,
+    result jsonb,
+    CHECK (agreed_by IS NULL OR needs_second),
+    CONSTRAINT agreed_by_another CHECK (agreed_by IS DISTINCT FROM started_by OR agreed_by IS NULL)
+);
+COMMENT ON TABLE breaker_runs IS 'stopped cases that a person continued in one go, each with the versions that were seen; above what one person may return, a second one agrees';
+COMMENT ON COLUMN breaker_runs.result IS 'what became of each; null: not carried out, or the process ended on the way';
+CREATE INDEX breaker_runs_of ON breaker_runs (breaker_id, run_id);
+
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'unwind_app') THEN
+        GRANT SELECT, INSERT ON breaker_cases TO unwind_app;
+        GRANT SELECT, INSERT, UPDATE ON breaker_runs TO unwind_app;
         GRANT SELECT, UPDATE ON phrase_book TO unwind_app;
         GRANT SELECT, INSERT, UPDATE ON phrases TO unwind_app;
         GRANT SELECT, INSERT, UPDATE ON ratings TO unwind_app;
