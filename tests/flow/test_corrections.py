@@ -114,6 +114,7 @@ async def test_a_shops_own_phrase_is_read_in_that_shop_only(world: World, ops: s
         ("打13800001234", TRUE, 422, "phrase_personal"),
         ("一三八零零零零一二三四", TRUE, 422, "phrase_personal"),
         ("测试买家说装不进", TRUE, 422, "phrase_personal"),
+        ("古丽·买买提说装不进", TRUE, 422, "phrase_personal"),
         ("王先生装不进", TRUE, 422, "phrase_personal"),
         ("ann lee cannot", TRUE, 422, "phrase_personal"),
         ("装", TRUE, 422, "invalid"),
@@ -127,7 +128,8 @@ async def test_what_makes_worse_or_tells_of_somebody_is_refused(
     world: World, ops: str, phrase: str, label: str, status: int, code: str
 ) -> None:
     await world.order()
-    await world.order(buyer={"name": "Ann Lee"})
+    for name in ("Ann Lee", "古丽·买买提"):
+        await world.order(buyer={"name": name})
     refused = await propose(world, ops, phrase, label)
     assert (refused.status_code, refused.json()["code"]) == (status, code)
     if code == "phrase_makes_worse":

@@ -34,6 +34,7 @@ PEOPLE: Final = {
     "words of an agent": "买家说她养的文鸟病了",
     "words of a merchant": "仓库的喜鹊师傅说已经打包",
     "words of a hand-over": "斑鸠女士下午五点后有空",
+    "words of a rating": "再也不找那只八哥客服了",
     "words in a file": "PDF-CANARY-HOUSEHOLD-REGISTER",
 }
 FILE: Final = b"%PDF-1.7\n" + PEOPLE["words in a file"].encode() + "户主欧阳金丝雀".encode() + b"\n%%EOF"

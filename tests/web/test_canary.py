@@ -24,6 +24,7 @@ from unwind.domain.access import SYSTEM, Role
 from unwind.flow import staff
 from unwind.flow.archive import anchor_archived
 from unwind.flow.erasure import erase_due
+from unwind.flow.links import mint_link
 from unwind.flow.lookup import index_people
 from unwind.flow.notify import tell_alerts
 from unwind.flow.retention import forget_due
@@ -242,6 +243,25 @@ async def parcels_and_providers(world: World) -> None:
     await world.client.post(f"/api/v1/links/{token}", json={"agree": False, "note": PEOPLE["words of a merchant"]})
 
 
+async def looking_back(world: World) -> None:
+    """A rating with a comment, and a report of what was read wrong; a phrase with somebody's name in it."""
+    await world.put_merchant("shop", asks_rating=True)
+    order_id = await an_order(world)
+    case_id = (await world.cancel(order_id, channel="hotline", text=SAID))["case_id"]
+    await world.run(until="archived", case_id=case_id)
+    until = int((await world.now() + timedelta(days=1)).timestamp())
+    token = mint_link(world.services.vault.token_key, subject=f"rate:{case_id}", expires_at=until)
+    assert (await world.client.post(f"/api/v1/ratings/{token}", json={"score": 1})).is_success
+    said = {"text": f"{PEOPLE['words of a rating']},{WRONG}"}
+    assert (await world.client.post(f"/api/v1/ratings/{token}/comment", json=said)).is_success
+    corrected = (await world.cancel(await an_order(world, risk="suspected"), text=f"{NAME}装不进柜子"))["case_id"]
+    reason = {"reason": "PRICE_DROP"}
+    await world.ok("PUT", f"/api/v1/desk/cases/{corrected}/true-reason", role="agent", json=reason)
+    phrase = {"phrase": f"{NAME}装不进", "label": "PRICE_DROP", "why": "x"}
+    refused = await world.call("POST", "/api/v1/admin/phrases", role="admin", json=phrase)
+    assert refused.json()["code"] == "phrase_personal"
+
+
 async def wrong_doors(world: World, case_id: str) -> None:
     """People type what they have in hand into the field before them. All of it is refused, and nothing of it is said again."""
     why = f"{NAME}{WRONG}要求"
@@ -287,6 +307,7 @@ async def whole_story(world: World) -> str:
     await calls(world)
     await guests_and_staff(world)
     await parcels_and_providers(world)
+    await looking_back(world)
     await wrong_doors(world, case_id)
     await index_people(world.services)
     await tell_alerts(world.services)
@@ -307,7 +328,7 @@ async def test_people_stand_in_the_encrypted_columns_and_nowhere_else(
     }  # fmt: skip
     assert {row["field"] for row in rows["private_data"]} >= {
         "address", "answer:1", "caller", "email", "handover_note", "name", "note", "openid", "phone", "question:1", "question:2",
-        "recipient_name", "recipient_phone", "recording", "talk:1", "words",
+        "rating", "recipient_name", "recipient_phone", "recording", "talk:1", "words",
     }  # fmt: skip
     found = look_through_rows(rows)
     for number, text in enumerate(logs):
@@ -323,6 +344,9 @@ async def test_people_stand_in_the_encrypted_columns_and_nowhere_else(
         ("/api/v1/admin/sign-in-events", "auditor"),
         ("/api/v1/admin/reveals", "auditor"),
         ("/api/v1/admin/retention", "auditor"),
+        ("/api/v1/admin/phrases", "auditor"),
+        ("/api/v1/insights/satisfaction?from=2020-01-01T00:00:00Z&to=2040-01-01T00:00:00Z", "auditor"),
+        ("/api/v1/insights/corrections?from=2020-01-01T00:00:00Z&to=2040-01-01T00:00:00Z", "auditor"),
         ("/api/v1/desk/cases", "agent"),
         ("/api/v1/desk/calls", "agent"),
         ("/api/v1/desk/tasks", "warehouse"),

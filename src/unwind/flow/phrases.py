@@ -23,8 +23,9 @@ from unwind.tagging.evaluation import count_right
 from unwind.tagging.phrases import LETTERS_MAX, LETTERS_MIN, fold_phrase
 
 IN_FORCE_MAX = 1000
-NAME_LETTERS = range(2, 5)
-_HAN_RUN = re.compile("[\u3400-\u9fff]+")
+NAME_LETTERS = range(2, 13)
+"""With those of two parts joined by a dot."""
+_HAN_RUN = re.compile("[\u3400-\u9fff·•]+")
 _WORDS = re.compile(r"[^\W\d_]+")
 _DIGIT = re.compile(r"\d")
 _SAYS_NAME = re.compile(
@@ -122,7 +123,7 @@ async def tells_of_somebody(conn: Connection, vault: Vault, texts: Iterable[str]
 
 
 def _possible_names(text: str) -> set[str]:
-    """Every run of two to four Chinese characters, every word and every two words in a row."""
+    """Every run of so many Chinese characters, every word and every two words in a row."""
     names = {
         run[0][start : start + length]
         for run in _HAN_RUN.finditer(text)
