@@ -19,6 +19,7 @@ from unwind.domain.access import KEY_ROLES, Role, key_scopes
 from unwind.month_cli import export_month
 from unwind.processes import database
 from unwind.staff_cli import app as staff_app
+from unwind.tag_cli import tag
 
 app = typer.Typer(
     name="unwind",
@@ -176,23 +177,6 @@ def show(case_id: str) -> None:
 
 
 @app.command()
-def tag(text: str, *, channel: Annotated[str, typer.Option()] = "app") -> None:
-    """Reads a buyer's words: reason, intent, urgency, emotion, each with the words that prove it."""
-    from unwind.tagging import tag as read
-
-    tags = read(text, channel=channel)
-    table = Table("field", "label", "evidence")
-    for name in ("reason", "intent", "urgency", "emotion"):
-        words = "、".join(text[e.start : e.end] for e in tags.evidence if e.field == name)
-        table.add_row(name, str(getattr(tags, name).value), words)
-    for reason in tags.secondary:
-        words = "、".join(text[e.start : e.end] for e in tags.evidence if e.field == "secondary" and e.label == reason)
-        table.add_row("secondary", reason.value, words)
-    table.add_row("confidence", f"{tags.confidence:.2f}" + ("" if tags.is_sure else " (unsure)"), "")
-    console.print(table)
-
-
-@app.command()
 def doctor() -> None:
     """Checks every invariant, reading only. Exits 0 when all hold, 1 with a row per finding."""
     from unwind.doctor import examine
@@ -248,6 +232,7 @@ def key(
 
 app.command("export-month")(export_month)
 app.add_typer(staff_app, name="staff")
+app.command()(tag)
 
 connections_app = typer.Typer(help="The outside parties of connections.json.", no_args_is_help=True)
 app.add_typer(connections_app, name="connections")

@@ -82,8 +82,50 @@ async def test_records_an_open_case_still_tells_the_buyer_and_is_finished_first(
     await world.run(until="archived", case_id=case_id)
     sent = {(m["template"], m["result"]) for m in (await world.ledger())["messages"]}
     assert ("declined", "SENT") in sent, "the answer reached them"
+    asked = await world.ok("POST", f"/api/v1/orders/{order_id}/erasure")
+    [ended] = await world.sql("SELECT closed_at + interval '3 years' AS day FROM cases")
+    assert datetime.fromisoformat(asked["erase_at"]) == ended["day"], "the day counts from the end of the last case"
+    await erase_due(world.services)
+    assert await world.sql("SELECT order_id FROM order_keys") == [{"order_id": order_id}], "kept for three years now"
+    await world.pass_time(timedelta(days=3 * 366))
     await erase_due(world.services)
     assert await world.sql("SELECT order_id FROM order_keys") == []
+
+
+async def test_records_a_case_that_ends_at_once_after_the_request_moves_the_day_too(world: World) -> None:
+    """Nobody archives it apart, so the day is worked out again when it comes."""
+    order_id = await world.order(paid=False)
+    await world.ok("POST", f"/api/v1/orders/{order_id}/erasure")
+    await world.pass_time(timedelta(days=2 * 366))
+    await world.cancel(order_id)
+    await world.pass_time(timedelta(days=2 * 366))
+    await erase_due(world.services)
+    assert await world.sql("SELECT order_id FROM order_keys") == [{"order_id": order_id}]
+    asked = await world.ok("POST", f"/api/v1/orders/{order_id}/erasure")
+    [ended] = await world.sql("SELECT closed_at + interval '3 years' AS day FROM cases")
+    assert datetime.fromisoformat(asked["erase_at"]) == ended["day"]
+    await world.pass_time(timedelta(days=2 * 366))
+    await erase_due(world.services)
+    assert await world.sql("SELECT order_id FROM order_keys") == []
+
+
+async def test_records_after_the_key_is_destroyed_no_other_is_made(world: World) -> None:
+    order_id = await world.order(lines=[line("L1"), line("L2")])
+    case_id = (await world.cancel(order_id, lines={"L1": 1}))["case_id"]
+    await world.run(until="archived", case_id=case_id)
+    await world.ok("POST", f"/api/v1/orders/{order_id}/erasure")
+    await world.pass_time(timedelta(days=4 * 366))
+    await erase_due(world.services)
+    asked = {"order_id": order_id, "text": "我是欧阳金丝雀,不要了"}
+    refused = await world.call("POST", "/api/v1/cancellations", json=asked)
+    assert (refused.status_code, refused.json()["code"]) == (409, "records_erased")
+    from tests.world import order_body
+
+    body = {**order_body(order_id, now=await world.now(), lines=[line("L1"), line("L2")]), "revision": 2}
+    await world.ok("PUT", f"/api/v1/orders/{order_id}", json=body)
+    for name in ("order_keys", "private_data", "blind_index"):
+        assert await world.sql(f"SELECT order_id FROM {name}") == [], name
+    assert (await world.cancel(order_id))["case_id"], "without words it is taken as ever"
 
 
 async def test_records_what_the_shop_sends_again_is_not_kept_again(world: World) -> None:

@@ -198,6 +198,18 @@ async def test_a_mispriced_item_stops_after_the_configured_number_and_a_person_g
     assert (await world.ok("GET", f"{ADMIN}/alerts", role="admin"))["alerts"] == []
     events = await world.sql("SELECT what, actor, why FROM trust_events ORDER BY event_id")
     assert events[-1] == {"what": "breaker_closed", "actor": "lead:test-lead", "why": "price corrected"}
+    go = f"{ADMIN}/breakers/{breaker['breaker_id']}"
+    run = await world.ok("POST", f"{go}/continue", role="lead", json={"why": "price corrected, these are right"})
+    assert (run["waits_for_second"], run["minor"], run["is_more"]) == (False, 459_000, False)
+    assert Counter(case["outcome"] for case in run["cases"]) == {"approved": 459}
+    assert (await world.ok("GET", f"{go}/runs", role="lead"))["waiting"] == 0
+    assert await world.sql(
+        "SELECT count(*) AS n, sum(amount_minor)::bigint AS minor FROM refunds WHERE state IN ('reserved', 'sent', 'final')"
+    ) == [{"n": 502, "minor": 502_000}], "five hundred, the other item and the one of afterwards: each once"
+    decided = await world.sql(
+        "SELECT count(DISTINCT case_id) AS n FROM case_events WHERE actor = 'lead:test-lead' AND data->>'reason' = 'breaker_continued'"
+    )
+    assert decided == [{"n": 459}], "each in its own history"
 
 
 @pytest.mark.rule("operations.trust")

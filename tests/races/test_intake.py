@@ -183,10 +183,11 @@ async def test_one_who_must_wait_keeps_nobody_else(world: World) -> None:
     """Somebody holds an order, and somebody the key of another; everybody else is answered meanwhile."""
     orders = [await world.order(paid=False) for _ in range(6)]
     intake = Intake(world.services)
+    busy = world.services.vault.derive("idempotency", "busy").hex()
     async with held(
         world,
         f"SELECT FROM orders WHERE order_id = '{orders[0]}' FOR UPDATE",
-        f"SELECT claim_and_lock('{SYSTEM.principal_id}', 'cancellations', 'busy', '')",
+        f"SELECT claim_and_lock('{SYSTEM.principal_id}', 'cancellations', '{busy}', '')",
     ):
         waiting = [asyncio.create_task(intake.receive(*one)) for one in (ask(orders[0]), ask(orders[1], key="busy"))]
         first = await together(intake, [ask(orders[2]), ask(orders[3])])

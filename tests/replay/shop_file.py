@@ -18,7 +18,10 @@ from unwind.replay import run_replay
 from unwind.replay.tally import Report
 from unwind.settings import Settings
 from unwind.storage.embedded import EmbeddedPostgres
+from unwind.storage.privacy import Vault
 
+ROWS_MAX = 600_000
+"""More than the real file has."""
 HEADER = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
 
 
@@ -74,7 +77,17 @@ class Bench:
     def answers(self) -> dict[int, dict[str, Any]]:
         """By row of the file: what the service said."""
         rows = self.sql("SELECT key, body::text AS body FROM idempotency_keys")
-        return {int(row["key"].rsplit("-", 1)[1]): json.loads(row["body"]) for row in rows}
+        bodies = {row["key"]: json.loads(row["body"]) for row in rows}
+        vault = Vault(self.settings.master_key)
+        found: dict[int, dict[str, Any]] = {}
+        for number in range(1, ROWS_MAX):
+            if len(found) == len(bodies):
+                break
+            body = bodies.get(vault.derive("idempotency", f"online-retail-{number}").hex())
+            if body is not None:
+                found[number] = body
+        assert len(found) == len(bodies), "every key is that of a row"
+        return found
 
     def is_untouched(self) -> bool:
         return self.sql("SELECT (SELECT count(*) FROM merchants) + (SELECT count(*) FROM orders) AS n")[0]["n"] == 0

@@ -281,6 +281,16 @@ DAMAGES: list[tuple[str, str, tuple[str, ...]]] = [
         (("UPDATE shipment_lines SET landed_units = quantity WHERE order_id = '{review_order}'"),),
     ),
     (
+        "erasure",
+        "a key that was made again",
+        (
+            (
+                "INSERT INTO erasures (order_id, asked_by, asked_at, erase_at, erased_at)"
+                " VALUES ('{sealed_order}', 'x', now(), now(), now())"
+            ),
+        ),
+    ),
+    (
         "archive",
         "a sealed case with an unfinished leg",
         (("UPDATE legs SET state = 'unknown' WHERE kind = 'release_stock' AND case_id = '{sealed}'"),),
@@ -400,7 +410,7 @@ async def test_broken_money_halts_refunds_and_never_the_intake(world: World, inv
 
 @pytest.mark.parametrize("invariant", sorted(set(checks.CHECKS) - HALTING))
 def test_other_findings_do_not_stop_refunds(invariant: str) -> None:
-    assert invariant in {"I5", "I7", "I8", "I12", "I13", "I14", "archive", "consent", "parcels", "payouts"}
+    assert invariant in {"I5", "I7", "I8", "I12", "I13", "I14", "archive", "consent", "erasure", "parcels", "payouts"}
 
 
 async def test_a_refund_that_was_planned_before_the_halt_does_not_leave_after_it(world: World) -> None:

@@ -1,8 +1,6 @@
 """What `tag` promises for any text: valid, explained, repeatable, bounded, and right often enough."""
 
-import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,10 +9,11 @@ from hypothesis import strategies as st
 from unwind.tagging import Evidence, Intent, Reason, Tags, Urgency, tag
 from unwind.tagging import rules as rules_module
 from unwind.tagging import tagger as tagger_module
+from unwind.tagging.evaluation import own_texts
 from unwind.tagging.folding import CHARACTERS_MAX, fold
 from unwind.tagging.prefixes import find_prefixes, split_alternatives
 
-OWN_TEXTS = [json.loads(line) for line in Path(__file__).with_name("own_texts.jsonl").read_text("utf-8").splitlines()]
+OWN_TEXTS = own_texts()
 ALPHABET = "不是没有取消退款地址写错了太贵发货慢两次扣我要的，。！？ abcdehilnortuw0123456789"
 
 

@@ -82,6 +82,9 @@ EXPECTED: dict[str, Row] = {
     "POST /callbacks/cti/{system_id}/{secret}": OPEN,
     "GET /api/v1/links/{token}": OPEN,
     "POST /api/v1/links/{token}": OPEN,
+    "GET /api/v1/ratings/{token}": OPEN,
+    "POST /api/v1/ratings/{token}": OPEN,
+    "POST /api/v1/ratings/{token}/comment": OPEN,
     "POST /api/v1/session": OPEN,
     "GET /api/v1/oidc/login": OPEN,
     "GET /api/v1/oidc/callback": OPEN,
@@ -176,6 +179,7 @@ EXPECTED: dict[str, Row] = {
     "PUT /api/v1/admin/scripts/{script_id}": row({"ops", "admin"}, "platform"),
     "POST /api/v1/desk/lookups": row(DESK, "list"),
     "GET /api/v1/desk/orders/{order_id}": row(DESK),
+    "POST /api/v1/desk/orders/{order_id}/reveal": row(DESK),
     "POST /api/v1/desk/orders/{order_id}/identity": row(DESK),
     "POST /api/v1/desk/orders/{order_id}/identity/code": row(DESK),
     "PUT /api/v1/desk/orders/{order_id}/identity/code": row(DESK),
@@ -192,6 +196,10 @@ EXPECTED: dict[str, Row] = {
     "POST /api/v1/desk/cases/{case_id}/handover-taken": row(DESK),
     "GET /api/v1/admin/phone-systems": row(OPERATIONS, "list"),
     "PUT /api/v1/admin/phone-systems/{system_id}": row(ADMIN),
+    "GET /api/v1/admin/phrases": row(OPERATIONS, "list"),
+    "POST /api/v1/admin/phrases": row({"ops", "admin"}),
+    "POST /api/v1/admin/phrases/{phrase_id}/agree": row({"ops", "admin"}),
+    "POST /api/v1/admin/phrases/{phrase_id}/retire": row({"ops", "admin"}),
     "GET /api/v1/admin/connections": row(OPERATIONS, "list"),
     "POST /api/v1/admin/connections/{connection_id}/test": row(ADMIN, "platform"),
     "GET /api/v1/admin/alerts": row(OPERATIONS, "platform"),
@@ -204,6 +212,9 @@ EXPECTED: dict[str, Row] = {
     "PUT /api/v1/admin/automation/{merchant_id}/limits": row(ADMIN),
     "GET /api/v1/admin/breakers": row(OPERATIONS, "list"),
     "POST /api/v1/admin/breakers/{breaker_id}/close": row({"lead", "admin"}),
+    "GET /api/v1/admin/breakers/{breaker_id}/runs": row(OPERATIONS),
+    "POST /api/v1/admin/breakers/{breaker_id}/continue": row({"lead", "admin"}),
+    "POST /api/v1/admin/breakers/{breaker_id}/runs/{run_id}/agree": row({"lead", "admin"}),
     "GET /api/v1/admin/leg-switches": row(OPERATIONS, "list"),
     "POST /api/v1/admin/leg-switches": row(ADMIN),
     "POST /api/v1/admin/leg-switches/{switch_id}/lift": row(ADMIN),
@@ -226,11 +237,17 @@ EXPECTED: dict[str, Row] = {
     "GET /api/v1/admin/staff/{principal_id}/sessions": row(AUDIT),
     "DELETE /api/v1/admin/staff/{principal_id}/sessions": row(ADMIN),
     "GET /api/v1/admin/sign-in-events": row(AUDIT, "platform"),
+    "GET /api/v1/admin/reveals": row(AUDIT | {"lead"}, "list"),
+    "PUT /api/v1/admin/reveals/threshold": row(ADMIN, "platform"),
+    "GET /api/v1/admin/retention": row(OPERATIONS, "platform"),
+    "PUT /api/v1/admin/retention/{kind}": row(ADMIN, "platform"),
     "GET /api/v1/admin/keys": row(AUDIT, "list"),
     "POST /api/v1/admin/keys": row(ADMIN),
     "POST /api/v1/admin/keys/{principal_id}/rotate": row(ADMIN),
     "DELETE /api/v1/admin/keys/{principal_id}": row(ADMIN),
     "DELETE /api/v1/admin/keys/{principal_id}/{key_id}": row(ADMIN),
+    "GET /api/v1/insights/satisfaction": row(OPERATIONS),
+    "GET /api/v1/insights/corrections": row(OPERATIONS),
     "GET /api/v1/session": SELF,
     "DELETE /api/v1/session": SELF,
     "GET /api/v1/account/sessions": SELF,
@@ -253,6 +270,9 @@ LET_IN_ALL_THE_SAME = {
     "POST /callbacks/cti/{system_id}/{secret}": 404,
     "GET /api/v1/links/{token}": 404,
     "POST /api/v1/links/{token}": 404,
+    "GET /api/v1/ratings/{token}": 404,
+    "POST /api/v1/ratings/{token}": 404,
+    "POST /api/v1/ratings/{token}/comment": 404,
 }
 """Open ones whose own answer to a stranger looks like a denial: no provider, no signature, no such login, no link of ours."""
 
@@ -304,6 +324,8 @@ class Target:
     switch_id: str
     proposal_id: str
     claim_id: str
+    phrase_id: str
+    run_id: str
 
 
 def bearer(credential: str) -> dict[str, str]:
@@ -413,7 +435,18 @@ class Stage:
             f"sale-{shop}",
             shop,
         )
-        return {**change, **breaker, **switch}
+        [phrase] = await self.world.sql(
+            "INSERT INTO phrases (merchant_id, phrase, folded, label, state, proposed_by, proposed_at, why, evaluation)"
+            " VALUES (%s, 'x', 'x', 'OTHER', 'proposed', 'ops:x', unwind_now(), 'x', '{}') RETURNING phrase_id::text",
+            shop,
+        )
+        [run] = await self.world.sql(
+            "INSERT INTO breaker_runs (breaker_id, merchant_id, cases, minor, started_by, started_at, why, needs_second)"
+            " VALUES (%s, %s, '[]', 1, 'lead:x', unwind_now(), 'x', true) RETURNING run_id::text",
+            breaker["breaker_id"],
+            shop,
+        )
+        return {**change, **breaker, **switch, **phrase, **run}
 
     async def fresh(self, target: Target, operation: str) -> Target:
         """What one caller does to it must not stand in another's way."""
@@ -504,12 +537,15 @@ class Stage:
             "switch_id": target.switch_id,
             "proposal_id": target.proposal_id,
             "claim_id": target.claim_id,
+            "phrase_id": target.phrase_id,
+            "run_id": target.run_id,
             "promotion_id": f"sale-{target.shop}",
             "scope": "merchant",
             "scope_id": target.shop,
             "year": "2030",
             "month": "2026-01",
             "script_id": "fraud_warning",
+            "kind": "lookups",
             "principal_id": target.key_owner if is_key else target.staff_id,
             "key_id": target.key_id,
             "session_id": caller.headers.get("X-Session", "s-0"),
@@ -553,6 +589,8 @@ QUERIES: dict[str, Callable[[Target], dict[str, str]]] = {
     "GET /api/v1/finance/exports/{month}": lambda t: {"merchant_id": t.shop, "format": "csv", "sheet": "summary"},
     "GET /api/v1/desk/cti/{system_id}": lambda _: {"CallerID": "13800001234"},
     "PUT /api/v1/admin/clock-targets": lambda t: {"merchant_id": t.shop},
+    "GET /api/v1/insights/satisfaction": lambda t: {**PERIOD, "merchant_id": t.shop},
+    "GET /api/v1/insights/corrections": lambda t: {**PERIOD, "merchant_id": t.shop},
     "GET /api/v1/admin/automation/{merchant_id}/report": lambda _: PERIOD,
     "POST /api/v1/admin/automation/{merchant_id}/reports": lambda _: PERIOD,
     "DELETE /api/v1/admin/clock-targets": lambda t: {"merchant_id": t.shop},
@@ -571,6 +609,8 @@ BODIES: dict[str, Callable[[Target], Any]] = {
     "POST /api/v1/admin/automation/{merchant_id}/changes/{change_id}/agree": lambda _: {"why": "x"},
     "PUT /api/v1/admin/automation/{merchant_id}/limits": lambda _: {"why": "x"},
     "POST /api/v1/admin/breakers/{breaker_id}/close": lambda _: {"why": "x"},
+    "POST /api/v1/admin/breakers/{breaker_id}/continue": lambda _: {"why": "x"},
+    "POST /api/v1/admin/breakers/{breaker_id}/runs/{run_id}/agree": lambda _: {"why": "x"},
     "PUT /api/v1/admin/promotions/{promotion_id}": lambda t: promotion_of(t.shop),
     "POST /api/v1/admin/promotions/{promotion_id}/preview": lambda t: promotion_of(t.shop),
     "POST /api/v1/admin/leg-switches": lambda t: {"kind": "redirect_parcel", "merchant_id": t.shop, "why": "x"},
@@ -596,6 +636,15 @@ BODIES: dict[str, Callable[[Target], Any]] = {
     "POST /api/v1/guest/tokens": lambda t: {"order_id": t.order_id, "phone_tail": "0000", "code": "000000"},
     "POST /api/v1/guest/store-tokens": lambda _: {"link_token": "us_nothing"},
     "POST /api/v1/orders/{order_id}/store-link": lambda _: {"store_id": "s", "operator_id": "o"},
+    "POST /api/v1/desk/orders/{order_id}/reveal": lambda t: {
+        "case_id": t.case_id,
+        "fields": ["phone"],
+        "why": "call_buyer",
+    },
+    "POST /api/v1/admin/phrases": lambda t: {"phrase": "xy", "label": "OTHER", "merchant_id": t.shop, "why": "x"},
+    "POST /api/v1/admin/phrases/{phrase_id}/retire": lambda _: {"why": "x"},
+    "PUT /api/v1/admin/reveals/threshold": lambda _: {"orders_per_day": 9, "why": "x"},
+    "PUT /api/v1/admin/retention/{kind}": lambda _: {"n": 400, "why": "x"},
     "POST /api/v1/desk/lookups": lambda t: {"q": t.order_id},
     "POST /api/v1/desk/orders/{order_id}/identity": lambda _: {"phone_tail": "0000", "item": "x"},
     "PUT /api/v1/desk/orders/{order_id}/identity/code": lambda _: {"code": "000000"},
@@ -609,6 +658,8 @@ BODIES: dict[str, Callable[[Target], Any]] = {
     "POST /api/v1/cancellations/{case_id}/appeal": lambda _: {"text": "x"},
     "POST /api/v1/cancellations/{case_id}/questions/{n}": lambda _: {"agree": False},
     "POST /api/v1/links/{token}": lambda _: {"agree": False},
+    "POST /api/v1/ratings/{token}": lambda _: {"score": 5},
+    "POST /api/v1/ratings/{token}/comment": lambda _: {"text": "x"},
     "POST /api/v1/desk/cases/{case_id}/decisions/preview": lambda _: {"choice": "decline"},
     "POST /api/v1/desk/cases/{case_id}/consents": lambda _: {"choice": "decline", "how": "link"},
     "POST /api/v1/desk/cases/{case_id}/offers": lambda _: {"offer": "price_protection"},

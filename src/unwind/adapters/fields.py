@@ -9,6 +9,7 @@ import orjson
 import structlog
 
 from unwind.domain.outcome import Outcome, OutcomeKind
+from unwind.domain.personal import is_personal
 from unwind.domain.stage import Stage
 
 log = structlog.get_logger(__name__)
@@ -77,6 +78,12 @@ def read_text(body: Mapping[str, Any], name: str, *, required: bool = True) -> s
     if not value.isprintable():  # control characters are in no number, and no database takes a NUL
         raise Malformed(name)
     return value
+
+
+def read_place(body: Mapping[str, Any]) -> str:
+    """Of a parcel's route. Carriers write whatever they like there: what names a courier's telephone is left out."""
+    place = read_text(body, "place", required=False)
+    return "" if is_personal(place) else place
 
 
 def read_object(body: Mapping[str, Any], name: str) -> dict[str, Any]:

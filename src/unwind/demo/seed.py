@@ -52,7 +52,12 @@ class Seeder:
             self._ok(self._unwind.put(f"/api/v1/orders/{order_id}", json=body, headers=_as("integrator")))
 
     def _merchant(self, merchant: DemoMerchant) -> None:
-        body = {"name": merchant.name, "hours": merchant.hours, "warehouse": merchant.warehouse}
+        body = {
+            "name": merchant.name,
+            "hours": merchant.hours,
+            "warehouse": merchant.warehouse,
+            "asks_rating": True,
+        }
         self._ok(self._unwind.put(f"/api/v1/merchants/{merchant.merchant_id}", json=body, headers=_as("admin")))
         rows = [
             {"sku": p.sku, "pool": p.pool, "available": 30 if p.pool == "limited" else 500} for p in merchant.products
@@ -130,7 +135,7 @@ class Seeder:
         local = self._now + timedelta(hours=8)
         opens = (local.hour * 60 + 13 * 60) % 1440
         hours = [[opens, min(opens + 540, 1440)]]
-        body = {"name": merchant.name, "hours": hours, "warehouse": merchant.warehouse}
+        body = {"name": merchant.name, "hours": hours, "warehouse": merchant.warehouse, "asks_rating": True}
         self._ok(self._unwind.put(f"/api/v1/merchants/{merchant.merchant_id}", json=body, headers=_as("admin")))
 
     def _shipment(self, order_id: str, quantity: int, stage: str, placed: datetime, *, on_road: bool) -> dict[str, Any]:

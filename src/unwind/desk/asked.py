@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from unwind.domain.personal import mask_numbers
 from unwind.domain.questions import Audience, Question, QuestionState
 from unwind.storage import orders, privacy
 from unwind.storage.cases import read_case
@@ -15,7 +16,7 @@ async def shown_question(conn: Connection, vault: Vault, order_id: str, question
 
     async def words(field: str) -> str:
         text = await privacy.open_private(conn, vault, order_id, f"{field}:{question.n}", case_id=question.case_id)
-        return text or ""
+        return mask_numbers(text or "")
 
     return {
         "question_id": question.question_id,

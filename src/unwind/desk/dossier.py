@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from unwind.desk.asked import shown_question
+from unwind.desk.people import masked_people
 from unwind.domain.buyer_record import effects_of
 from unwind.domain.case import Case, Part, PartState
 from unwind.domain.legs import LegState
 from unwind.domain.merchant_cancel import is_merchants_fault
 from unwind.domain.order import Order
+from unwind.domain.personal import mask_numbers
 from unwind.domain.plan import partition
 from unwind.domain.published import NOTHING_PUBLISHED, published_terms
 from unwind.domain.tracking import judge
@@ -29,6 +31,7 @@ from unwind.storage import (
     privacy,
     promises,
     questions,
+    ratings,
     shipments,
 )
 from unwind.storage.database import Connection
@@ -36,23 +39,23 @@ from unwind.storage.privacy import Vault
 
 
 async def read_dossier(conn: Connection, vault: Vault, case_id: str) -> dict[str, Any] | None:
-    """Everything about a case in one document. Phone numbers are masked; words of the buyer are shown to staff only."""
+    """Everything about a case in one document. People are masked, and the numbers in what they wrote; their words are shown to staff only."""
     row = await cases.read_case_row(conn, case_id)
     if row is None:
         return None
     case = cases.to_case(row)
     order_row = await orders.read_order(conn, case.order_id)
     record = await buyers.read_record(conn, case.order_id)
-    phone = await privacy.open_private(conn, vault, case.order_id, "phone")
+    words = await privacy.open_private(conn, vault, case.order_id, "words", case_id=case_id) or ""
     return {
         **_head(row),
         "buyer": {
-            "phone": mask_phone(phone) if phone else "",
+            **await masked_people(conn, vault, case.order_id),
             "is_restricted": await erasures.read_erasure(conn, case.order_id) is not None,
             "record": asdict(record) if record else {},
             "effects": effects_of(record) if record else (),
         },
-        "words": await privacy.open_private(conn, vault, case.order_id, "words", case_id=case_id) or "",
+        "words": mask_numbers(words),
         "order": _order(order_row) if order_row else {},
         "parts": _parts(row, case, order_row.order if order_row else None),
         "refunds": await money.refunds_of_case(conn, case_id),
@@ -69,6 +72,7 @@ async def read_dossier(conn: Connection, vault: Vault, case_id: str) -> dict[str
         "calls": await phone_calls.calls_of_case(conn, case_id),
         "promises": await promises.promises_of_case(conn, case_id),
         "messages": await messages.messages_of(conn, case_id),
+        "rating": await _rating(conn, vault, row),
         "conversation": await _conversation(conn, vault, case),
         "timeline": [{**event, "hash": event["hash"].hex()} for event in await cases.events_of(conn, case_id)],
         "server_now": row["now"],
@@ -79,19 +83,28 @@ async def _conversation(conn: Connection, vault: Vault, case: Case) -> list[dict
     """In order: who, when, over which channel, whether the buyer was told, and who read it. Looking at it here is not reading it."""
     rows = await conversation.messages_of(conn, case.case_id)
     words = await privacy.open_numbered(conn, vault, case.order_id, "talk", case_id=case.case_id) if rows else {}
-    return [{**row, "text": words.get(row["n"], "")} for row in rows]
+    return [{**row, "text": mask_numbers(words.get(row["n"], ""))} for row in rows]
+
+
+async def _rating(conn: Connection, vault: Vault, case: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How the buyer found it; of a follow-up, the rating it is about. None where nobody was asked."""
+    row = await ratings.read_rating(conn, case["parent_case_id"] or case["case_id"])
+    if row is None:
+        return None
+    text = await privacy.open_private(conn, vault, row["order_id"], "rating", case_id=row["case_id"]) or ""
+    shown = ("case_id", "asked_at", "score", "answered_at", "changed_at", "followed_up_by")
+    return {**{name: row[name] for name in shown}, "comment": mask_numbers(text)}
 
 
 async def read_order_view(conn: Connection, vault: Vault, order_id: str) -> dict[str, Any] | None:
-    """An order for whoever speaks with its buyer: goods, amounts, parcels, cases. The telephone is masked."""
+    """An order for whoever speaks with its buyer: goods, amounts, parcels, cases. Its people are masked."""
     row = await orders.read_order(conn, order_id)
     if row is None:
         return None
-    phone = await privacy.open_private(conn, vault, order_id, "phone")
     return {
         **_order(row),
         "merchant_id": row.order.merchant.merchant_id,
-        "buyer": {"phone": mask_phone(phone) if phone else ""},
+        "buyer": await masked_people(conn, vault, order_id),
         "parcels": [_parcel(parcel, row.now) for parcel in await shipments.parcels_of(conn, order_id)],
         "open_cases": await cases.open_cases_of(conn, order_id),
         "server_now": row.now,
@@ -216,9 +229,3 @@ def _parcel(parcel: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "last_stage": last["stage"] if last else "",
         "feed_age_s": int((now - parcel["fed_at"]).total_seconds()) if parcel["fed_at"] else None,
     }
-
-
-def mask_phone(phone: str) -> str:
-    """`138****1234`."""
-    digits = "".join(ch for ch in phone if ch.isdigit())
-    return f"{digits[:3]}****{digits[-4:]}" if len(digits) >= 7 else "****"  # noqa: PLR2004 - three shown, four shown

@@ -1,6 +1,6 @@
 """What happens after a case was sealed opens a linked case of its own; a sealed one is never reopened.
 
-Late payment: refunded in full by itself. Goods that moved after the money left, a reversed refund: a person owns it (I5).
+Late payment: refunded in full by itself. Goods that moved after the money left, a reversed refund, a bad rating: a person owns it (I5).
 """
 
 from unwind.domain.access import SYSTEM
@@ -18,6 +18,8 @@ from unwind.storage import cases, locks, money, orders
 from unwind.storage.database import Connection
 
 PRIORITY = 90
+PRIORITIES = {"bad_rating": 50}
+"""Nothing is lost yet where a buyer is only unhappy: behind what is late, before what is quiet."""
 EXPLAIN = {
     "late_payment": ("订单取消后才到账:自动原路退回", "Paid after the order was cancelled: returned automatically"),
     "shipped_after_refund": (
@@ -28,6 +30,7 @@ EXPLAIN = {
         "已退款的商品送达了:人工处理",
         "Goods arrived after their money was returned: a person owns it",
     ),
+    "bad_rating": ("买家评价不满意:人工回访", "The buyer was not satisfied: a person looks into it"),
     "refund_reversed": ("退款被退回:人工处理", "A final refund was reversed: a person owns it"),
 }
 
@@ -137,7 +140,7 @@ async def _open(
                 "rule": rule,
                 "policy_version": services.policy.version,
                 "facts": [],
-                "priority": PRIORITY,
+                "priority": PRIORITIES.get(rule, PRIORITY),
                 "outcome": None,
                 "money_minor": sum(share.amount_minor for share in shares),
                 "opened_at": now,

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from unwind.domain.case import Verdict
 from unwind.domain.trust import merged
 from unwind.flow.screen import Screened, to_a_person
-from unwind.storage import alerts, trust
+from unwind.storage import alerts, breaker_runs, trust
 from unwind.storage.database import Connection
 from unwind.storage.orders import OrderRow
 
 SOURCE = "automation"
+BREAKER_OPEN = "breaker_open"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,8 @@ async def within_limits(
     )
     if refused is None:
         return Allowed(screened=screened)
+    if refused["rule"] == BREAKER_OPEN:
+        await breaker_runs.note_stopped(conn, case_id, merchant_id=merchant.merchant_id, sku=refused["subject"])
     kept = tuple(
         replace(one, decision=to_a_person(one.decision, refused["rule"])) if _is_counted(one) else one
         for one in screened

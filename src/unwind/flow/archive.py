@@ -9,8 +9,9 @@ from unwind.domain.seal import GENESIS, anchor_signature
 from unwind.domain.transitions import Event
 from unwind.flow.chronicle import record
 from unwind.flow.execute import Lease, lock_both
+from unwind.flow.retention import kept_years
 from unwind.flow.services import Services
-from unwind.storage import anchors, cases
+from unwind.storage import anchors, cases, erasures
 
 BATCH_MAX = 1000
 
@@ -25,6 +26,9 @@ async def archive(services: Services, lease: Lease) -> None:
         await cases.close_lines(conn, lease.case_id)
         legs = sum(len(part.legs) for part in locked.case.parts)
         await record(conn, lease.case_id, Event.TOLD, at=locked.now, data={"legs": legs}, closed_at=locked.now)
+        if await erasures.read_erasure(conn, locked.order.order_id) is not None:
+            years = await kept_years(conn, services)
+            await erasures.keep_longer(conn, locked.order.order_id, closed_at=locked.now, years=years)
 
 
 async def anchor_archived(services: Services) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from unwind.domain.access import Principal, Role, Scope, authorise, may
 from unwind.domain.errors import Refusal, require
+from unwind.domain.personal import mask_numbers
 from unwind.domain.transitions import Event, State
 from unwind.flow.ask_buyer import end_question
 from unwind.flow.chronicle import record
@@ -127,7 +128,9 @@ async def read_as_buyer(services: Services, principal: Principal, case_id: str) 
         row = await _visible(conn, principal, case_id, Scope.CASES_READ)
         if principal.role in READS_AS_BUYER:
             await conversation.mark_read(conn, case_id, is_from_buyer=False, by=principal.actor)
-        said = await _with_words(conn, services, row["order_id"], case_id)
+        said = await _with_words(
+            conn, services, row["order_id"], case_id, is_masked=principal.role not in READS_AS_BUYER
+        )
     shown = ("n", "at", "text", "read_at", "channel")
     return [
         {**{name: one[name] for name in shown}, "from": "buyer" if one["is_from_buyer"] else "agent"} for one in said
@@ -140,13 +143,17 @@ async def read_at_desk(services: Services, principal: Principal, case_id: str) -
         row = await _visible(conn, principal, case_id, Scope.DESK_READ)
         if may(principal, Scope.CASES_DECIDE):
             await conversation.mark_read(conn, case_id, is_from_buyer=True, by=principal.actor)
-        return await _with_words(conn, services, row["order_id"], case_id)
+        return await _with_words(conn, services, row["order_id"], case_id, is_masked=True)
 
 
-async def _with_words(conn: Connection, services: Services, order_id: str, case_id: str) -> list[dict[str, Any]]:
+async def _with_words(
+    conn: Connection, services: Services, order_id: str, case_id: str, *, is_masked: bool
+) -> list[dict[str, Any]]:
+    """`is_masked`: for staff the numbers of people are hidden; `flow/reveal.py` shows them."""
     rows = await conversation.messages_of(conn, case_id)
     words = await privacy.open_numbered(conn, services.vault, order_id, "talk", case_id=case_id)
-    return [{**row, "text": words.get(row["n"], "")} for row in rows]
+    texts = {n: mask_numbers(text) if is_masked else text for n, text in words.items()}
+    return [{**row, "text": texts.get(row["n"], "")} for row in rows]
 
 
 async def _visible(conn: Connection, principal: Principal, case_id: str, scope: Scope) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from unwind.domain.access import Principal, Scope, authorise
 from unwind.domain.errors import Refusal
 from unwind.flow.identity import require_identity
+from unwind.flow.retention import kept_years
 from unwind.flow.services import Services
 from unwind.storage import erasures, locks, orders
 
@@ -28,9 +29,8 @@ async def ask_erasure(services: Services, principal: Principal, order_id: str) -
             raise Refusal("not_found")
         authorise(principal, Scope.CASES_REQUEST, merchant_id=row.order.merchant.merchant_id, order_id=order_id)
         await require_identity(conn, principal, order_id)
-        found = await erasures.ask_erasure(
-            conn, order_id, by=principal.actor, at=row.now, years=services.records_kept_years
-        )
+        years = await kept_years(conn, services)
+        found = await erasures.ask_erasure(conn, order_id, by=principal.actor, at=row.now, years=years)
     day = found["erase_at"].date().isoformat()
     return {
         **found,
@@ -42,4 +42,5 @@ async def ask_erasure(services: Services, principal: Principal, order_id: str) -
 async def erase_due(services: Services) -> bool:
     """True when there may be more."""
     async with services.database.transaction() as conn:
-        return await erasures.erase_due(conn, orders_max=ORDERS_MAX) == ORDERS_MAX
+        years = await kept_years(conn, services)
+        return await erasures.erase_due(conn, orders_max=ORDERS_MAX, years=years) == ORDERS_MAX

@@ -10,7 +10,7 @@ number itself under the key of the order it turned out to belong to.
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -26,7 +26,7 @@ from unwind.flow.execute import lock_both
 from unwind.flow.lookup import HITS_MAX, shown
 from unwind.flow.services import Services
 from unwind.flow.turns import take_turn
-from unwind.storage import lookup, merchants, orders, phone_calls, privacy, promises
+from unwind.storage import erasures, lookup, merchants, orders, phone_calls, privacy, promises
 from unwind.storage.database import Connection
 
 SECRET_LENGTH_MIN = 32
@@ -87,7 +87,7 @@ async def pop(services: Services, principal: Principal, system_id: str, given: M
         system = await phone_calls.read_system(conn, system_id)
     if system is None or principal.merchant_id not in {None, system["merchant_id"]}:
         raise Refusal("not_found")
-    news = read_news(given, vendor=system["vendor"], aliases=system["aliases"])
+    news = _read(services, system, given)
     named = phone_calls.agents_named(system["agents"], news.agents)
     require(not named or principal.principal_id in named, "not_your_call")
     return await _take(services, system, news, agents=[principal.principal_id], actor=principal)
@@ -103,10 +103,18 @@ async def take_server_news(
     if not hmac.compare_digest(digest_of(secret), bytes(known)) or system is None:
         await take_turn(services, "cti_secret", source, most=WRONG_SECRETS_MAX, per=WRONG_SECRETS_PER)
         raise Refusal("not_found")
-    news = read_news(given, vendor=system["vendor"], aliases=system["aliases"])
+    news = _read(services, system, given)
     require(bool(news.call_id), "invalid", field="call_id")
     agents = phone_calls.agents_named(system["agents"], news.agents)
     await _take(services, system, news, agents=agents, actor=SYSTEM)
+
+
+def _read(services: Services, system: Mapping[str, Any], given: Mapping[str, Sequence[str]]) -> CallNews:
+    """Some systems make the id of a call from its caller's number: such an id is replaced by another that is always the same."""
+    news = read_news(given, vendor=system["vendor"], aliases=system["aliases"])
+    if not tells_number(news.call_id, news.other):
+        return news
+    return replace(news, call_id=f"c-{services.vault.derive('call', news.call_id).hex()[:32]}")
 
 
 async def _take(
@@ -272,8 +280,9 @@ async def _belong(
 async def _keep(
     conn: Connection, services: Services, order_id: str, fields: Mapping[str, str], *, case_id: str | None
 ) -> None:
+    """Nothing more of whoever has asked to be forgotten."""
     row = await orders.read_order(conn, order_id)
-    if row is not None:
+    if row is not None and await erasures.read_erasure(conn, order_id) is None:
         await privacy.keep_private(conn, services.vault, order_id, fields, wrapped_key=row.wrapped_key, case_id=case_id)
 
 

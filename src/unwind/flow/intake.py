@@ -80,7 +80,9 @@ class Intake:
         """In a task of its own the batch outlives a client that goes away."""
         outcome: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(
-            Waiting(principal=principal, request=request, key=key_of(principal, request), outcome=outcome)
+            Waiting(
+                principal=principal, request=request, key=key_of(self._services, principal, request), outcome=outcome
+            )
         )
         if self._carrier is None:
             self._carrier = asyncio.create_task(self._carry_all())

@@ -8,13 +8,14 @@ from unwind.domain.errors import Refusal
 
 PREFIX = "ul_"
 TASK = "task:"
+RATING = "rate:"
 PURPOSE = b"link\n"
 SIGNATURE_BYTES = 18
 """144 bits, 24 characters."""
 
 
 def mint_link(key: bytes, *, subject: str, expires_at: int) -> str:
-    """`subject`: a question, or a task after `TASK`. `expires_at`: Unix seconds. Whoever holds it answers this one thing, nothing else."""
+    """`subject`: a question, a task after `TASK`, or a case after `RATING`. `expires_at`: Unix seconds. Whoever holds it answers this one thing, nothing else."""
     payload = f"{subject}.{expires_at:x}"
     return f"{PREFIX}{payload}.{_signature(key, payload)}"
 

@@ -16,6 +16,7 @@ import structlog
 
 from unwind.domain.access import Principal, Scope, authorise
 from unwind.domain.errors import Refusal, require
+from unwind.domain.masking import mask_phone
 from unwind.domain.phone import TAIL_DIGITS, parse_phone
 from unwind.flow.chronicle import clock
 from unwind.flow.contact import note_contact
@@ -163,16 +164,8 @@ def shown(services: Services, hit: Mapping[str, Any]) -> dict[str, Any]:
         "open_cases": hit["open_cases"] or [],
         "parcels": hit["parcels"] or [],
         "can_be_cancelled": hit["free_units"] > 0 and not hit["is_cancelled"],
-        "phone": mask(phone),
+        "phone": mask_phone(phone),
     }
-
-
-def mask(phone: str) -> str:
-    """`138****1234`, or less where there is less."""
-    parsed = parse_phone(phone)
-    if parsed is None:
-        return "****" if phone else ""
-    return f"{parsed.number[:3]}****{parsed.tail}"
 
 
 async def _land(services: Services, principal: Principal, found: Found, *, channel: str, ref: str) -> Found:

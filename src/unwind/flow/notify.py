@@ -22,7 +22,7 @@ from unwind.domain.transitions import Event
 from unwind.flow.chronicle import clock, record
 from unwind.flow.estimates import BY_HOW, GATEWAY, ORIGINAL_ROUTE, estimate_for, route_of
 from unwind.flow.execute import Lease, lock_both
-from unwind.flow.links import mint_link
+from unwind.flow.links import RATING, mint_link
 from unwind.flow.promotions import overlay_of
 from unwind.flow.receipt import buyer_channel
 from unwind.flow.services import Services
@@ -39,6 +39,8 @@ FREE_TEXT = frozenset({"email"})
 """Channels that may carry what an agent wrote; every other one says only that an answer is there."""
 ANSWER = "answer_waiting"
 IN_REVIEW = "in_review"
+RATE = "satisfaction"
+"""Sorts behind every news of a refund, so that it leaves after it."""
 LADDERS = {**dict.fromkeys(BUYER_LADDER, BUYER_LADDER), STAFF: ("dingtalk", "wecom", "feishu")}
 """Channel of a message -> channels that may carry it, best first."""
 
@@ -150,7 +152,11 @@ class Way:
 
 
 def _link_params(services: Services, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The link by which a question is answered is made when it is sent, and stored nowhere."""
+    """The link by which a question is answered, or a case rated, is made when it is sent, and stored nowhere."""
+    if "rating" in params:
+        expires_at = int(datetime.fromisoformat(params["rate_until"]).timestamp())
+        token = mint_link(services.vault.token_key, subject=f"{RATING}{params['rating']}", expires_at=expires_at)
+        return {"link": f"{services.public_url}/r/{token}"}
     if "question" not in params or "until" not in params or not services.public_url:
         return {}
     expires_at = int((datetime.fromisoformat(params["until"]) + LINK_LIFE_AFTER_DUE).timestamp())

@@ -104,7 +104,7 @@ async def receive(services: Services, principal: Principal, request: Request) ->
 
 async def receive_within(conn: Connection, services: Services, principal: Principal, request: Request) -> Answer:
     """The same inside the caller's transaction."""
-    key = key_of(principal, request)
+    key = key_of(services, principal, request)
     reading = await read_for_request(conn, key, request.order_id)
     if not reading.is_first:
         return await _replay(conn, key)
@@ -132,7 +132,7 @@ def consider(services: Services, principal: Principal, request: Request, row: Or
     right = Scope.CASES_CANCEL_OWN if request.channel == "merchant" else Scope.CASES_REQUEST
     authorise(principal, right, merchant_id=order.merchant.merchant_id, order_id=order.order_id)
     _require_origin(request)
-    read = _read(order, request)
+    read = _read(services, order, request)
     wanted, held_by = _divide(row, request)
     overlay = overlay_for(services, row)
     screened = (
@@ -151,9 +151,10 @@ def consider(services: Services, principal: Principal, request: Request, row: Or
     return Considered(row=row, read=read, held_by=held_by, screened=screened, overlay=overlay)
 
 
-def _read(order: Order, request: Request) -> Read:
+def _read(services: Services, order: Order, request: Request) -> Read:
     """What the words say; and the true reason where the merchant asks, or has put another into the buyer's mouth."""
-    read = read_words(order, picked=request.picked, text=request.text, channel=request.channel)
+    reviewed = services.taught.phrases_of(order.merchant.merchant_id)
+    read = read_words(order, picked=request.picked, text=request.text, channel=request.channel, reviewed=reviewed)
     stated = request.picked or read.words.reason
     if request.channel == merchant_cancel.CHANNEL:
         is_short = request.merchant_reason == MerchantReason.OUT_OF_STOCK
@@ -184,7 +185,7 @@ async def answer_reading(
     conn: Connection, services: Services, principal: Principal, request: Request, row: OrderRow
 ) -> Answer:
     """From the reading on: the key is ours and unused, the order is locked."""
-    key = key_of(principal, request)
+    key = key_of(services, principal, request)
     seen = consider(services, principal, request, row)
     if speaks_for_somebody(principal, request):
         await require_identity(conn, principal, row.order.order_id)
@@ -236,13 +237,17 @@ async def _case_to_join(conn: Connection, seen: Considered) -> str | None:
     return None
 
 
-def key_of(principal: Principal, request: Request) -> idempotency.Key:
-    """Without a key of the caller's own, the order's lock and its open case make a repeat harmless."""
+def key_of(services: Services, principal: Principal, request: Request) -> idempotency.Key:
+    """Without a key of the caller's own, the order's lock and its open case make a repeat harmless.
+
+    Kept as keyed digests: a caller may make a key of anything, a telephone number too, and the fingerprint covers the buyer's words.
+    """
+    vault = services.vault
     return idempotency.Key(
         principal_id=principal.principal_id,
         operation=OPERATION,
-        key=request.idempotency_key or "",
-        fingerprint=request.fingerprint,
+        key=vault.derive("idempotency", request.idempotency_key).hex() if request.idempotency_key else "",
+        fingerprint=vault.derive("fingerprint", request.fingerprint.hex()) if request.idempotency_key else b"",
     )
 
 
@@ -340,7 +345,7 @@ def lay_out(
         row.order, seen.screened, origin, case_id=case_id, now=row.now, timetable=services.hours.timetable
     )
     body = answer.for_receipt(row.order, receipt, seen.screened, also_open=seen.held_by, arrival=seen.overlay.arrival)
-    receipt.document["answers"] = _remembered(key_of(principal, request), 201, body, row)
+    receipt.document["answers"] = _remembered(key_of(services, principal, request), 201, body, row)
     if contact_ref(request):
         receipt.document["contacts"] = [{"case_id": case_id, "ref": contact_ref(request), "at": row.now}]
     return receipt, body

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from unwind.domain.sign_in import SignInRules
 from unwind.flow.health import Health
+from unwind.flow.taught import Taught
 from unwind.flow.timetable import Hours
 from unwind.policy.engine import Policy
 from unwind.ports.bill import BillReader
@@ -82,6 +83,7 @@ class Services:
     health: Health = field(default_factory=Health)
     pace: Pace = field(default_factory=Pace)
     hours: Hours = field(default_factory=Hours)
+    taught: Taught = field(default_factory=Taught)
     records_kept_years: int = 3
     """Of a transaction, after the last thing that happened to it (RULES: records; a setting, because it is law)."""
     public_url: str = ""

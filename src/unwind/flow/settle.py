@@ -3,6 +3,7 @@
 from unwind.domain.case import CaseOutcome, Kind, PartState, RefundOn, Way
 from unwind.domain.plan import build_legs, closing_part
 from unwind.domain.transitions import Event
+from unwind.flow import ratings
 from unwind.flow.chronicle import record
 from unwind.flow.execute import Lease, Locked, lock_both
 from unwind.flow.services import Services
@@ -24,6 +25,8 @@ async def move_on(services: Services, event: Event, lease: Lease) -> None:
                     await cases.set_part(conn, lease.case_id, part.part_no, state=ended)
             outcome = _outcome(locked)
         await record(conn, lease.case_id, event, at=locked.now, data={}, outcome=outcome)
+        if event is Event.SETTLED:
+            await ratings.ask_if_due(conn, services, locked, outcome)
 
 
 def _outcome(locked: Locked) -> CaseOutcome:

@@ -1,10 +1,11 @@
 """Step 2: what the buyer wants and why, from the option picked and the words written, each with its evidence."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unwind.domain.order import Order
 from unwind.policy.facts import Words
-from unwind.tagging import Intent, Reason, Tags, tag
+from unwind.tagging import Intent, Phrase, Reason, Tags, tag
 
 ROUTED = frozenset({Intent.MODIFY_ORDER, Intent.WHERE_IS_MY_ORDER, Intent.WITHDRAW_CANCEL, Intent.OTHER})
 
@@ -17,7 +18,7 @@ class Read:
     """The reason as stated, where it is not the one that was read."""
 
 
-def read_words(order: Order, *, picked: str | None, text: str, channel: str) -> Read:
+def read_words(order: Order, *, picked: str | None, text: str, channel: str, reviewed: Sequence[Phrase] = ()) -> Read:
     """Product names of the order are masked first: words in them are no reason.
 
     An option picked in a reason box is itself the wish to cancel, unless the words next to it clearly say otherwise.
@@ -27,6 +28,7 @@ def read_words(order: Order, *, picked: str | None, text: str, channel: str) -> 
         picked=Reason(picked) if picked else None,
         channel=channel,
         masked_names=[line.title for line in order.lines] if text else (),
+        reviewed=reviewed,
     )
     intent = tags.intent
     if intent in ROUTED and picked is not None and not tags.is_sure:

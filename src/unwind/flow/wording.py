@@ -106,6 +106,10 @@ TEXTS = {
         "提醒:任何让您在平台外转账、扫码或加好友付款的要求都可能是诈骗,请勿付款,并可随时联系客服核实。",
         "Beware: whoever asks you to pay outside the platform, by transfer, code or messenger, may be a fraud. Do not pay; ask us.",
     ),
+    "satisfaction": (
+        "您的取消已办结。处理得怎么样?点一下即可评价,无需登录:{link}",
+        "Your cancellation is done. How did it go? One tap, no sign-in: {link}",
+    ),
     "refund_done": ("退款{amount}已完成{three}:{tenders}。", "{amount} has been refunded{three}: {tenders}."),
 }
 

@@ -40,13 +40,3 @@ async def attempts_so_far(conn: Connection, kind: str, subject: bytes, *, per: t
     )
     row = await cursor.fetchone()
     return int(row["so_far"]) if row else 0
-
-
-async def forget_attempts(conn: Connection, *, after: timedelta, rows_max: int) -> None:
-    await conn.execute(
-        """
-        DELETE FROM attempts WHERE ctid = ANY(ARRAY(
-            SELECT ctid FROM attempts WHERE window_from < (SELECT unwind_now() - %s) ORDER BY window_from LIMIT %s))
-        """,
-        (after, rows_max),
-    )

@@ -660,6 +660,12 @@ async def case_of_outbound(conn: Connection, outbound_no: str) -> str | None:
     return row["case_id"] if row else None
 
 
+async def has_acted(conn: Connection, case_id: str, actor: str) -> bool:
+    """Whether anything in the case's history is this one's doing."""
+    cursor = await conn.execute("SELECT FROM case_events WHERE case_id = %s AND actor = %s LIMIT 1", (case_id, actor))
+    return await cursor.fetchone() is not None
+
+
 async def has_aftermath(conn: Connection, key: str) -> bool:
     cursor = await conn.execute("SELECT FROM cases WHERE aftermath_key = %s", (key,))
     return await cursor.fetchone() is not None

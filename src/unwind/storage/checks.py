@@ -169,6 +169,13 @@ CHECKS: dict[str, tuple[str, str]] = {
             SELECT FROM payout_proposals q WHERE 'payee.' || q.proposal_id = d.field AND q.state = 'open')
         """,
     ),
+    "erasure": (
+        "of an order whose key has been destroyed there is no key",
+        """
+        SELECT e.order_id AS subject, o.merchant_id FROM erasures e JOIN orders o USING (order_id)
+        WHERE e.erased_at IS NOT NULL AND EXISTS (SELECT FROM order_keys k WHERE k.order_id = e.order_id)
+        """,
+    ),
     "archive": (
         "a sealed case has nothing unfinished",
         """

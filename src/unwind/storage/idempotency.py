@@ -49,14 +49,3 @@ def answer_row(key: Key, *, status: int, body: Mapping[str, Any], at: datetime) 
         "body": to_json(body),
         "created_at": at,
     }
-
-
-async def forget_old_keys(conn: Connection, *, days: int, keys_max: int) -> int:
-    cursor = await conn.execute(
-        """
-        DELETE FROM idempotency_keys WHERE ctid IN (
-            SELECT ctid FROM idempotency_keys WHERE created_at < unwind_now() - make_interval(days => %s) LIMIT %s)
-        """,
-        (days, keys_max),
-    )
-    return cursor.rowcount

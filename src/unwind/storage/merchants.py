@@ -13,6 +13,7 @@ UNLESS_TOLD = {
     "may_only_tell": False,
     "false_dispatch_h": 24,
     "money_terms": {},
+    "asks_rating": False,
 }
 
 
@@ -36,17 +37,18 @@ async def upsert_merchant(conn: Connection, merchant: Mapping[str, Any]) -> None
         """
         INSERT INTO merchants (merchant_id, name, authority, has_settlement, warehouse, shop, time_zone, hours, automation,
             hold_timeout_s, agent_limit_minor, goodwill_limit_minor, quiet_from, quiet_to, may_only_tell,
-            false_dispatch_h, money_terms)
+            false_dispatch_h, money_terms, asks_rating)
         VALUES (%(merchant_id)s, %(name)s, %(authority)s, %(has_settlement)s, %(warehouse)s, %(shop)s, %(time_zone)s,
             %(hours)s::jsonb, %(automation)s, %(hold_timeout_s)s, %(agent_limit_minor)s, %(goodwill_limit_minor)s, %(quiet_from)s, %(quiet_to)s,
-            %(may_only_tell)s, %(false_dispatch_h)s, %(money_terms)s::jsonb)
+            %(may_only_tell)s, %(false_dispatch_h)s, %(money_terms)s::jsonb, %(asks_rating)s)
         ON CONFLICT (merchant_id) DO UPDATE SET name = excluded.name, authority = excluded.authority,
             has_settlement = excluded.has_settlement, warehouse = excluded.warehouse, shop = excluded.shop,
             time_zone = excluded.time_zone, hours = excluded.hours,
             hold_timeout_s = excluded.hold_timeout_s,
             agent_limit_minor = excluded.agent_limit_minor, goodwill_limit_minor = excluded.goodwill_limit_minor, quiet_from = excluded.quiet_from, quiet_to = excluded.quiet_to,
             may_only_tell = excluded.may_only_tell, false_dispatch_h = excluded.false_dispatch_h,
-            money_terms = excluded.money_terms
+            money_terms = excluded.money_terms,
+            asks_rating = excluded.asks_rating
         """,
         {**told, "hours": to_json(told["hours"]), "money_terms": to_json(told["money_terms"])},
     )

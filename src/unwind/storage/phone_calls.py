@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from unwind.domain.personal import mask_numbers
 from unwind.storage.database import Connection, to_json
 
 CALLS_SHOWN_MAX = 50
@@ -133,5 +134,5 @@ async def calls_of_case(conn: Connection, case_id: str) -> list[dict[str, Any]]:
 
 
 def agents_named(agents: Mapping[str, str], work_numbers: Sequence[str]) -> list[str]:
-    """A work number that nobody has said anything about names itself, so that the call lands on nobody else."""
-    return sorted({agents.get(number, number) for number in work_numbers})
+    """A work number that nobody has said anything about names itself, so that the call lands on nobody else; a telephone is masked."""
+    return sorted({agents.get(number) or mask_numbers(number) for number in work_numbers})

@@ -7,12 +7,13 @@ import hashlib
 import hmac
 import os
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from unwind.domain.errors import require
 from unwind.domain.phone import canonical_phone, tail_of
 from unwind.domain.seal import commit_to
 from unwind.storage.database import Connection
@@ -22,9 +23,11 @@ __all__ = [
     "Vault",
     "commit_to",
     "forget_private",
+    "has_any",
     "index_person",
     "keep_private",
     "open_file",
+    "open_newest",
     "open_numbered",
     "open_private",
     "open_sealed",
@@ -126,11 +129,19 @@ async def keep_private(
 
 
 async def _key_of(conn: Connection, vault: Vault, order_id: str, wrapped_key: bytes | None) -> bytes:
-    """The order's key; a new one, stored, where it has none yet."""
+    """The order's key; a new one, stored, where it has none yet. Refuses with `records_erased` where it has been destroyed."""
     if wrapped_key is not None:
         return vault.unwrap(order_id, wrapped_key)
     key, wrapped_key = vault.new_order_key(order_id)
-    await conn.execute("INSERT INTO order_keys (order_id, wrapped_key) VALUES (%s, %s)", (order_id, wrapped_key))
+    cursor = await conn.execute(
+        """
+        INSERT INTO order_keys (order_id, wrapped_key)
+        SELECT %(order)s, %(key)s WHERE NOT EXISTS (SELECT FROM erasures WHERE order_id = %(order)s AND erased_at IS NOT NULL)
+        RETURNING order_id
+        """,
+        {"order": order_id, "key": wrapped_key},
+    )
+    require(await cursor.fetchone() is not None, "records_erased")
     return key
 
 
@@ -196,6 +207,33 @@ async def open_private(
         return None
     key = vault.unwrap(order_id, row["wrapped_key"])
     return _open(key, row["ciphertext"], f"{order_id}\n{field}".encode()).decode()
+
+
+async def open_newest(conn: Connection, vault: Vault, order_id: str, fields: Sequence[str]) -> dict[str, str]:
+    """The newest values of several fields of the order itself, under the same conditions."""
+    cursor = await conn.execute(
+        """
+        SELECT DISTINCT ON (d.field) d.field, d.ciphertext, k.wrapped_key FROM private_data d JOIN order_keys k USING (order_id)
+        WHERE d.order_id = %s AND d.field = ANY(%s) AND NOT EXISTS (SELECT FROM erasures e WHERE e.order_id = d.order_id)
+        ORDER BY d.field, d.private_id DESC
+        """,
+        (order_id, list(fields)),
+    )
+    rows = await cursor.fetchall()
+    if not rows:
+        return {}
+    key = vault.unwrap(order_id, rows[0]["wrapped_key"])
+    return {
+        row["field"]: _open(key, row["ciphertext"], f"{order_id}\n{row['field']}".encode()).decode() for row in rows
+    }
+
+
+async def has_any(conn: Connection, order_id: str, fields: Sequence[str]) -> bool:
+    """Whether one of these is known; nothing is opened."""
+    cursor = await conn.execute(
+        "SELECT FROM private_data WHERE order_id = %s AND field = ANY(%s) LIMIT 1", (order_id, list(fields))
+    )
+    return await cursor.fetchone() is not None
 
 
 async def open_numbered(conn: Connection, vault: Vault, order_id: str, field: str, *, case_id: str) -> dict[int, str]:

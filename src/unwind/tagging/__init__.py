@@ -4,6 +4,7 @@ Patterns and rules, no model: every answer can be explained by the spans it poin
 """
 
 from unwind.tagging.labels import Emotion, Evidence, Intent, Reason, Tags, Urgency
+from unwind.tagging.phrases import Phrase
 from unwind.tagging.tagger import tag
 
-__all__ = ["Emotion", "Evidence", "Intent", "Reason", "Tags", "Urgency", "tag"]
+__all__ = ["Emotion", "Evidence", "Intent", "Phrase", "Reason", "Tags", "Urgency", "tag"]

@@ -8,12 +8,13 @@ What is denied, asked or only hoped for ("退款还没到账", "到账后", "不
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from unwind.domain.errors import Refusal
+from unwind.domain.personal import personal_spans
 from unwind.tagging.traditional import TO_SIMPLIFIED
 
 MISSING: Final = "【缺"
@@ -228,56 +229,6 @@ def _faults(
             yield Fault(rule=rule, start=plain.places[match.start()], end=plain.places[match.end() - 1] + 1)
 
 
-_DIGITS: Final = str.maketrans("〇零一二三四五六七八九壹贰叁肆伍陆柒捌玖幺", "001234567891234567891")
-_RUN: Final = re.compile(r"[0-9](?:[\s\-‐-―·.()]{0,2}[0-9x]){6,30}")
-_PHONE: Final = re.compile("1[3-9][0-9]{9}")
-_PHONE_ABROAD: Final = re.compile("(?:00)?86(1[3-9][0-9]{9})")
-_IDENTITY: Final = re.compile("[1-9][0-9]{5}(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9x]")
-_CARD_MAX: Final = 19
-_CARD: Final = re.compile("[0-9]{16,19}")
-
-
 def _numbers(text: str, known: frozenset[str]) -> Iterator[Fault]:
-    narrow = "".join(_one(character) for character in text)
-    for number in sorted(known, key=len, reverse=True):
-        if number:
-            narrow = narrow.replace(number.casefold(), "\ue000" * len(number))
-    for match in _RUN.finditer(narrow):
-        groups = re.findall("[0-9x]+", match[0])
-        if _is_personal("".join(groups)) or _has_card(groups):
-            yield Fault(rule=TextRule.PERSONAL_NUMBER, start=match.start(), end=match.end())
-
-
-def _one(character: str) -> str:
-    """One character for one, so that places stay where they are. Chinese digits count: "一三八…" is a telephone too."""
-    plain = unicodedata.normalize("NFKC", character).casefold().translate(_DIGITS)
-    if len(plain) == 1:
-        return plain
-    return " " if not plain.isalnum() else "\ue000"
-
-
-def _is_personal(digits: str) -> bool:
-    if _PHONE.fullmatch(digits) or _PHONE_ABROAD.fullmatch(digits) or _IDENTITY.fullmatch(digits):
-        return True
-    return _CARD.fullmatch(digits) is not None and _is_luhn(digits)
-
-
-def _has_card(groups: Sequence[str]) -> bool:
-    """A card among other numbers, whole or as it is printed: "6225 8812 3456 7890 100元"."""
-    for first in range(len(groups)):
-        digits = ""
-        for group in groups[first:]:
-            digits += group
-            if len(digits) > _CARD_MAX:
-                break
-            if _CARD.fullmatch(digits) and _is_luhn(digits):
-                return True
-    return False
-
-
-def _is_luhn(digits: str) -> bool:
-    total = 0
-    for place, character in enumerate(reversed(digits)):
-        value = int(character) * (2 if place % 2 else 1)
-        total += value - 9 if value > 9 else value  # noqa: PLR2004 - the sum of its digits
-    return total % 10 == 0
+    for start, end in personal_spans(text, known=known):
+        yield Fault(rule=TextRule.PERSONAL_NUMBER, start=start, end=end)

@@ -13,6 +13,7 @@ from unwind.tagging import lexicon_en, lexicon_zh
 from unwind.tagging.folding import Folded, fold
 from unwind.tagging.intents import IntentReading, read_intent
 from unwind.tagging.labels import Emotion, Evidence, Intent, Reason, Tags, Urgency
+from unwind.tagging.phrases import Phrase, find_phrases
 from unwind.tagging.polarity import drop_denied, find_clauses, find_decisive
 from unwind.tagging.reading import ENOUGH_ALONE, NOTHING, OUTRIGHT, Reading, read_reason, settle_overlaps
 from unwind.tagging.rules import Hit, RuleRows, RuleTable, build_table
@@ -56,14 +57,25 @@ _EN: Final[RuleTable] = build_table(
 )
 
 
-def tag(text: str, *, picked: Reason | None = None, channel: str = "app", masked_names: Sequence[str] = ()) -> Tags:
+def tag(
+    text: str,
+    *,
+    picked: Reason | None = None,
+    channel: str = "app",
+    masked_names: Sequence[str] = (),
+    reviewed: Sequence[Phrase] = (),
+) -> Tags:
     """`picked` is the option of the reason box: it stays primary unless the text marks another reason as decisive, except that a
     picked OTHER says nothing and yields to the text. `masked_names` are the order's product and shop names, never read as a reason.
+    `reviewed`: phrases that people have added.
     """
     folded = fold(text, masked_names=masked_names)
     if not folded.text.strip():
         return _tag_without_words(picked)
     found = _scan(folded.text)
+    if reviewed:
+        taught = [*find_phrases(folded.text, reviewed), *found["reason"]]
+        found["reason"] = taught[:HITS_PER_KIND_MAX]
     clauses = find_clauses(folded.text)
     marks = found["mark"]
     kept = drop_denied(folded.text, settle_overlaps(found["reason"]), marks, clauses)

@@ -23,6 +23,7 @@ from unwind.web import (
     admin,
     board,
     callbacks,
+    care,
     contacts,
     conversation,
     customer,
@@ -34,9 +35,11 @@ from unwind.web import (
     integration,
     keys,
     links,
+    phrases,
     problems,
     promotions,
     queue,
+    ratings,
     scripts,
     session,
     shift,
@@ -103,14 +106,17 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
         decisions,
         finance,
         links,
+        ratings,
         conversation,
         scripts,
+        phrases,
         admin,
         staff,
         keys,
         worktime,
         trust,
         promotions,
+        care,
         callbacks,
     ):
         app.include_router(module.router)
@@ -123,10 +129,11 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
 
 
 async def _follow_timetable(services: Services) -> None:
-    """New cases get their clocks from memory; this keeps it fresh. A database that is away is waited for."""
+    """New cases get their clocks, and their words are read, from memory; this keeps it fresh. A database that is away is waited for."""
     while True:
         with contextlib.suppress(psycopg.Error, PoolTimeout):
             await services.hours.refresh(services.database)
+            await services.taught.refresh(services.database)
         await asyncio.sleep(TIMETABLE_S)
 
 

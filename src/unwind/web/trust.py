@@ -1,5 +1,6 @@
 """For those who answer for what happens automatically: how far a shop is trusted, its limits, breakers and switches."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -8,13 +9,13 @@ from starlette.responses import Response
 
 from unwind.domain.access import Scope, authorise
 from unwind.domain.trust import Limits
-from unwind.flow import switches, trust
+from unwind.flow import continuing, switches, trust
 from unwind.storage import switches as kept_switches
 from unwind.storage import trust as stored
 from unwind.web.access import Caller, Wired
 from unwind.web.responses import ERRORS, json_response
 from unwind.web.schemas.fields import Id
-from unwind.web.schemas.trust import AutomationIn, LimitsIn, SwitchIn, WhyIn
+from unwind.web.schemas.trust import AutomationIn, ContinueIn, LimitsIn, SwitchIn, WhyIn
 
 router = APIRouter(prefix="/api/v1/admin", tags=["trust"])
 From = Annotated[AwareDatetime, Query(alias="from", description="cases opened from then on")]
@@ -80,6 +81,29 @@ async def close_breaker(services: Wired, caller: Caller, breaker_id: int, body: 
     """What waits for a person stays with the person; what comes from now on is automatic again."""
     merchant_id = await trust.close_breaker(services.database, caller, breaker_id, why=body.why)
     return json_response({"breaker_id": breaker_id, "merchant_id": merchant_id, "state": "closed"})
+
+
+@router.get("/breakers/{breaker_id}/runs", responses=ERRORS)
+async def list_runs(services: Wired, caller: Caller, breaker_id: int) -> Response:
+    """What this breaker stopped and still waits, with versions and money; and what was continued in one go before."""
+    return json_response(await continuing.standing(services, caller, breaker_id))
+
+
+@router.post("/breakers/{breaker_id}/continue", responses=ERRORS)
+async def continue_stopped(services: Wired, caller: Caller, breaker_id: int, body: ContinueIn) -> Response:
+    """Approves the named cases, or all that wait (up to 500), each on its own versions; the answer says what became of each.
+
+    202: together they return more than one person may; nothing is done before a second lead agrees.
+    """
+    seen = None if body.cases is None else [continuing.Seen(**one.model_dump()) for one in body.cases]
+    run = await continuing.start(services, caller, breaker_id, seen=seen, why=body.why)
+    return json_response(asdict(run), status=202 if run.waits_for_second else 200)
+
+
+@router.post("/breakers/{breaker_id}/runs/{run_id}/agree", responses=ERRORS)
+async def agree_to_run(services: Wired, caller: Caller, breaker_id: int, run_id: int, body: WhyIn) -> Response:
+    """A second lead, within a day; carried out at once."""
+    return json_response(asdict(await continuing.agree(services, caller, breaker_id, run_id, why=body.why)))
 
 
 @router.get("/leg-switches", responses=ERRORS)

@@ -1,4 +1,4 @@
-"""Polls every 250 ms for due cases and unpaid orders; anchors archived heads; forgets old idempotency keys.
+"""Polls every 250 ms for due cases and unpaid orders; anchors archived heads; forgets what has been kept long enough.
 
 Any number of these run side by side: what one has leased the others do not see.
 """
@@ -24,12 +24,13 @@ from unwind.flow.notify import tell_alerts
 from unwind.flow.payouts import drop_lapsed
 from unwind.flow.promises import strike_promises
 from unwind.flow.queue import push_cases, release_expired
+from unwind.flow.retention import forget_due
 from unwind.flow.run import work_once
 from unwind.flow.services import Services
 from unwind.flow.strike import follow_timetable, strike_due, strike_questions
 from unwind.flow.timeout import close_unpaid
 from unwind.flow.timetable import warn_of_missing_holidays
-from unwind.storage import attempts, connections, door, idempotency, identity, trust
+from unwind.storage import connections, door, identity, trust
 from unwind.worker.bills import take_waiting_bills
 
 POLL_S = 0.25
@@ -40,9 +41,7 @@ HOUSEKEEPING_S = 60.0
 CHECKUP_S = 300.0
 CALENDAR_S = 3600.0
 BALANCES_S = 300.0
-KEYS_KEPT_DAYS = 7
-KEYS_PER_ROUND = 1000
-ATTEMPTS_KEPT = timedelta(days=1)
+ROWS_PER_ROUND = 1000
 CODES_KEPT = timedelta(days=1)
 
 log = structlog.get_logger()
@@ -59,6 +58,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
         _repeat("payouts", QUEUE_S, stop, lambda: drop_lapsed(services)),
         _repeat("push", QUEUE_S, stop, lambda: push_cases(services)),
         _repeat("timetable", TIMETABLE_S, stop, lambda: follow_timetable(services)),
+        _repeat("phrases", TIMETABLE_S, stop, lambda: _phrases(services)),
         _repeat("unpaid", POLL_S, stop, lambda: _unpaid(services)),
         _repeat("health", HEALTH_S, stop, lambda: _health(services)),
         _repeat("bills", HOUSEKEEPING_S, stop, lambda: take_waiting_bills(services, bills)),
@@ -66,6 +66,7 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
         _repeat("false_dispatch", HOUSEKEEPING_S, stop, lambda: find_false_dispatches(services)),
         _repeat("housekeeping", HOUSEKEEPING_S, stop, lambda: _housekeeping(services)),
         _repeat("balances", BALANCES_S, stop, lambda: watch_balances(services)),
+        _repeat("retention", HOUSEKEEPING_S, stop, lambda: forget_due(services)),
         _repeat("calendar", CALENDAR_S, stop, lambda: warn_of_missing_holidays(services.database)),
         _repeat("checkup", CHECKUP_S, stop, lambda: halt_broken_merchants(services)),
     )
@@ -73,6 +74,11 @@ async def run_forever(services: Services, stop: asyncio.Event, *, bills: Path) -
 
 async def _cases(services: Services) -> bool:
     return await work_once(services) > 0
+
+
+async def _phrases(services: Services) -> bool:
+    await services.taught.refresh(services.database)
+    return False
 
 
 async def _unpaid(services: Services) -> bool:
@@ -86,12 +92,10 @@ async def _health(services: Services) -> bool:
 
 async def _housekeeping(services: Services) -> bool:
     async with services.database.connection() as conn:
-        await idempotency.forget_old_keys(conn, days=KEYS_KEPT_DAYS, keys_max=KEYS_PER_ROUND)
         await connections.forget_old_minutes(conn)
-        await trust.forget_old_counts(conn, rows_max=KEYS_PER_ROUND)
+        await trust.forget_old_counts(conn, rows_max=ROWS_PER_ROUND)
         await door.forget_old(conn, window=ATTEMPT_WINDOW, life=OIDC_ROUND_TRIP)
-        await attempts.forget_attempts(conn, after=ATTEMPTS_KEPT, rows_max=KEYS_PER_ROUND)
-        await identity.forget_codes(conn, after=CODES_KEPT, rows_max=KEYS_PER_ROUND)
+        await identity.forget_codes(conn, after=CODES_KEPT, rows_max=ROWS_PER_ROUND)
     is_busy = await erase_due(services)
     return await anchor_archived(services) > 0 or is_busy
 

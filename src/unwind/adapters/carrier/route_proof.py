@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from unwind.domain.outcome import Outcome, OutcomeKind
+from unwind.domain.personal import is_personal
 from unwind.domain.stage import Stage
 from unwind.ports.carrier import ParcelCall, RouteEvent, Tracking
 
@@ -48,8 +49,8 @@ def tracking_of(waybill_no: str, events: Iterable[RouteEvent], *, return_waybill
 
 
 def route_event(at: datetime, stage: Stage, place: object = "") -> RouteEvent:
-    """A place is a facility or city; anything that is no short printable text is left out."""
-    text = place if isinstance(place, str) and place.isprintable() else ""
+    """A place is a facility or city; anything that is no short printable text, or names a courier's telephone, is left out."""
+    text = place if isinstance(place, str) and place.isprintable() and not is_personal(place) else ""
     return RouteEvent(at=at, stage=stage.value, place=text[:PLACE_LENGTH_MAX])
 
 

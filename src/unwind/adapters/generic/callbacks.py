@@ -13,6 +13,7 @@ from unwind.adapters.fields import (
     read_currency,
     read_instant,
     read_object,
+    read_place,
     read_text,
 )
 from unwind.adapters.generic.signing import SignatureInvalid, verify_headers
@@ -123,5 +124,7 @@ def _read_field(data: Mapping[str, Any], name: str) -> str | int:
             if at is None:
                 raise Malformed(name)
             return at.isoformat()
+        case "place":
+            return read_place(data)
         case _:
             return read_text(data, name, required=name not in OPTIONAL)

@@ -10,6 +10,7 @@ from unwind.adapters.fields import (
     read_answer,
     read_choice,
     read_instant,
+    read_place,
     read_same,
     read_stage,
     read_text,
@@ -123,5 +124,5 @@ def _read_event(event: Any) -> RouteEvent:
     at = read_instant(event, "at")
     if at is None:
         raise Malformed("events")
-    place = read_text(event, "place", required=False)
+    place = read_place(event)
     return RouteEvent(at=at, stage=read_stage(event).value, place=place[:PLACE_LENGTH_MAX])

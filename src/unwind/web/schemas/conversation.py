@@ -8,14 +8,15 @@ from unwind.domain.stage import Stage
 from unwind.flow.scripts import Script
 from unwind.tagging import Reason
 from unwind.tagging.labels import Emotion
-from unwind.web.schemas.fields import Id, Strict
+from unwind.web.schemas.fields import Id, NoTelephone, NotPersonal, Strict
 
 Words = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"\S")]
 Channel = Literal["app", "hotline", "chat", "store", "merchant", "api", "bulk"]
 ClientKey = Annotated[
-    Id | None, Field(description="the sender's own id of the message: sent again, it is written once")
+    Annotated[Id, NoTelephone] | None,
+    Field(description="the sender's own id of the message: sent again, it is written once"),
 ]
-ScriptText = Annotated[str, Field(min_length=1, max_length=1000)]
+ScriptText = Annotated[str, Field(min_length=1, max_length=1000), NotPersonal]
 
 
 class AgentWritesIn(Strict):
@@ -33,7 +34,7 @@ class BuyerWritesIn(Strict):
 class ScriptIn(Strict):
     """Empty lists fit everything. `zh` and `en` may name variables in braces."""
 
-    title: Annotated[str, Field(min_length=1, max_length=60)]
+    title: Annotated[str, Field(min_length=1, max_length=60), NotPersonal]
     zh: ScriptText
     en: ScriptText
     reasons: Annotated[list[Reason], Field(max_length=20)] = Field(default=[])

@@ -9,7 +9,7 @@ from unwind.domain.case import RefundOn
 from unwind.domain.decisions import Bearer, Choice, Cost, Fee, Ruling
 from unwind.domain.order import LineId
 from unwind.domain.questions import Offer
-from unwind.web.schemas.fields import MINOR_MAX, Id, Minor, ReasonCode, Strict, Units
+from unwind.web.schemas.fields import MINOR_MAX, Id, Minor, NoTelephone, ReasonCode, Strict, Units
 
 MinutesToAnswer = Annotated[int, Field(ge=1, le=14 * 24 * 60, strict=True, description="how long they have")]
 
@@ -24,11 +24,14 @@ class CostIn(Strict):
 
 
 Costs = Annotated[list[CostIn], Field(max_length=20)]
-Code = Annotated[str, Field(max_length=64, pattern=r"^[0-9A-Za-z_]*$")]
+Code = Annotated[str, Field(max_length=64, pattern=r"^[0-9A-Za-z_]*$"), NoTelephone]
 Note = Annotated[str, Field(max_length=2000)]
 Reference = Annotated[
-    str, Field(max_length=64, pattern=r"^[0-9A-Za-z_.:\-]*$", description="what proves it: a call, a ticket, a photo")
+    str,
+    Field(max_length=64, pattern=r"^[0-9A-Za-z_.:\-]*$", description="what proves it: a call, a ticket, a photo"),
+    NoTelephone,
 ]
+ProvenBy = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.:\-]+$"), NoTelephone]
 
 
 class RulingIn(Strict):
@@ -113,7 +116,7 @@ class SecondIn(Strict):
 
 class LegOutcomeIn(Strict):
     outcome: Literal["done", "refused"]
-    reference: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.:\-]+$")]
+    reference: ProvenBy
     scrap: dict[Id, Units] = Field(default={}, description="units of a returned parcel that are not fit for sale")
 
 
@@ -124,7 +127,7 @@ class WaiveIn(Strict):
 class CostsIn(Strict):
     costs: Annotated[list[CostIn], Field(min_length=1, max_length=20)]
     part_no: Annotated[int, Field(ge=1)] | None = None
-    reference: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.:\-]+$")]
+    reference: ProvenBy
     proof: Reference = Field(default="", description="an attachment of the case, or the number of a document elsewhere")
     claim_reason: ClaimReason | None = Field(
         default=None, description="of what the carrier bears; null: as the case says"

@@ -18,7 +18,7 @@ from unwind.domain.terms import (
     Settler,
     SpentPoints,
 )
-from unwind.web.schemas.fields import Currency, Id, Minor, Ref, Short, Strict, Units
+from unwind.web.schemas.fields import Currency, Id, Minor, NoTelephone, Ref, Short, Strict, Units
 
 ShipmentStage = Annotated[Stage, Field(description="as the shop reports it; on the road only counts once picked up")]
 
@@ -86,7 +86,7 @@ class ShipmentIn(Strict):
 class BenefitIn(Strict):
     benefit_id: Id
     kind: Literal["coupon", "points", "quota", "group_place"]
-    account: Annotated[str, Field(min_length=1, max_length=100)]
+    account: Annotated[Ref, Field(min_length=1)]
     amount: Units
     line_id: Id | None = None
     is_earned: bool = Field(default=False, description="given for the order and taken back with it; else used up by it")
@@ -139,7 +139,7 @@ class RecipientIn(Strict):
 class OrderIn(Strict):
     revision: Annotated[int, Field(ge=0, strict=True, description="an older or equal one is ignored")]
     merchant_id: Id
-    buyer_ref: Id = Field(description="the shop's opaque id of the buyer")
+    buyer_ref: Annotated[Id, NoTelephone] = Field(description="the shop's opaque id of the buyer; not their telephone")
     currency: Currency
     placed_at: AwareDatetime
     pay_by: AwareDatetime | None = None
@@ -208,7 +208,7 @@ class StockIn(Strict):
 class AccountIn(Strict):
     """What an account of the built-in shop holds: points, coupons, places."""
 
-    account: Annotated[str, Field(min_length=1, max_length=100)]
+    account: Annotated[Ref, Field(min_length=1)]
     kind: Id
     balance: Annotated[int, Field(ge=0, strict=True)]
 
@@ -251,5 +251,8 @@ class MerchantIn(Strict):
         default=False, description="its published terms let it cancel paid orders; else the buyer has to agree"
     )
     money_terms: MoneyTermsIn = MoneyTermsIn()
+    asks_rating: bool = Field(
+        default=False, description="buyers are asked how it went, by one more message, once their money is back"
+    )
     quiet_from: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 1320
     quiet_to: Annotated[int, Field(ge=0, le=1439, description="minutes of the day")] | None = 480

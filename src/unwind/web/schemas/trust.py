@@ -8,10 +8,12 @@ from unwind.domain.guards import AUTOMATIC_LIMIT_MINOR
 from unwind.domain.legs import LegKind
 from unwind.domain.promotion import Level as PromotionLevel
 from unwind.domain.trust import Level
-from unwind.web.schemas.fields import Id, Minor, Strict
+from unwind.web.schemas.fields import Id, Minor, NotPersonal, Strict
 from unwind.web.schemas.worktime import CalendarIn, TargetsIn
 
-Why = Annotated[str, Field(min_length=1, max_length=300, description="kept with the change; no personal data")]
+Why = Annotated[
+    str, Field(min_length=1, max_length=300, description="kept with the change; no personal data"), NotPersonal
+]
 Count = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 
 
@@ -22,6 +24,19 @@ class AutomationIn(Strict):
 
 
 class WhyIn(Strict):
+    why: Why
+
+
+class SeenIn(Strict):
+    case_id: Id
+    case_version: Annotated[int, Field(ge=1, strict=True)]
+    order_version: Annotated[int, Field(ge=1, strict=True)]
+
+
+class ContinueIn(Strict):
+    cases: Annotated[list[SeenIn], Field(min_length=1, max_length=500)] | None = Field(
+        default=None, description="null: all that wait, as they are now"
+    )
     why: Why
 
 
