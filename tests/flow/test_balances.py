@@ -126,3 +126,5 @@ async def test_a_gateway_that_does_not_answer_leaves_what_was_known(world: World
     await world.ask_sandbox("faults", fault)
     await watch_balances(world.services)
     assert (await channel(world))["balance_minor"] == 600
+    await world.services.health.store(world.services.database)
+    assert await world.sql("SELECT FROM connection_minutes WHERE failed > 0") == [], "held against no connection"

@@ -244,6 +244,18 @@ async def test_declined_and_withdrawn_the_account_is_gone(wechat_shop: World) ->
     assert [(r["status"], r["money_moved_times"]) for r in await world.refunds(one.order_id)] == [("ABNORMAL", 0)]
 
 
+async def test_somebody_elses_proposal_is_not_there_however_it_stands(world: World) -> None:
+    await world.put_merchant("other")
+    [stranger] = await world.hire("stranger", role="lead", merchant_id="other")
+    one = await refused_refund(world)
+    proposal_id = (await pay_off_line(world, one)).json()["proposal_id"]
+    path = f"/api/v1/finance/payouts/{proposal_id}"
+    for _ in range(2):
+        assert (await answer(world, proposal_id, role=stranger)).status_code == 404
+        assert (await world.call("DELETE", path, role=stranger)).status_code == 404
+        await answer(world, proposal_id, role="lead", agree=False)
+
+
 async def test_a_case_that_has_moved_on_makes_a_proposal_stale(wechat_shop: World) -> None:
     world = wechat_shop
     one = await abnormal(world)

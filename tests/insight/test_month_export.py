@@ -71,7 +71,7 @@ async def test_whose_it_is_and_what_is_no_month(world: World) -> None:
         ("2026-13", {}, "invalid"),
         ("1999-01", {}, "invalid"),
         (in_two_months, {}, "month_not_begun"),
-        (MARCH, {"merchant_id": "nobody"}, "month_not_begun"),
+        (MARCH, {"merchant_id": "nobody"}, "unknown_merchant"),
         (MARCH, {"format": "csv", "sheet": "secrets"}, "no_such_sheet"),
         (MARCH, {"format": "xlsx", "sheet": "refunds"}, "no_such_sheet"),
         (MARCH, {"format": "pdf"}, "invalid"),

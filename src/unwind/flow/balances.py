@@ -140,7 +140,7 @@ def _gateway(services: Services, channel: Channel) -> object:
 
 
 async def _ask(services: Services, channel: Channel, gateway: TellsBalance) -> None:
-    """What it does not say, or says without proof, leaves what was known."""
+    """What it does not say, or says without proof, leaves what was known, and is held against no connection: the call is optional."""
     connection, currency = channel
     async with services.database.connection() as conn:
         asked_at = await clock(conn)
@@ -156,7 +156,6 @@ async def _ask(services: Services, channel: Channel, gateway: TellsBalance) -> N
             await balances.put_balance(
                 conn, connection, currency, outcome.amount_minor, at=asked_at, told_by=SYSTEM.actor
             )
-    await services.health.note(services.database, connection, outcome, subject="balance", now=asked_at)
 
 
 async def _tell(services: Services) -> None:

@@ -103,8 +103,7 @@ async def second(services: Services, principal: Principal, proposal_id: str, *, 
     Raises `different_person_needed`, `payout_closed`, and `stale` or `payout_expired` after having dropped it.
     """
     async with services.database.transaction() as conn:
-        proposal, locked = await _lock_proposal(conn, proposal_id)
-        authorise(principal, Scope.MONEY_SETTLE, merchant_id=proposal["merchant_id"], order_id=proposal["order_id"])
+        proposal, locked = await _lock_proposal(conn, principal, proposal_id, scope=Scope.MONEY_SETTLE)
         require(principal.principal_id not in {proposal["proposed_by"], *locked.case.barred}, "different_person_needed")
         lapsed, agreed = _lapsed(locked, proposal), None
         if lapsed is not None:
@@ -123,8 +122,7 @@ async def second(services: Services, principal: Principal, proposal_id: str, *, 
 async def withdraw(services: Services, principal: Principal, proposal_id: str) -> None:
     """By whoever proposed it."""
     async with services.database.transaction() as conn:
-        proposal, locked = await _lock_proposal(conn, proposal_id)
-        _authorise_either(principal, locked)
+        proposal, locked = await _lock_proposal(conn, principal, proposal_id, scope=_scope_of(principal))
         require(principal.principal_id == proposal["proposed_by"], "payout_not_yours")
         await _drop(conn, locked, proposal, state=PayoutState.WITHDRAWN, principal=principal)
 
@@ -155,22 +153,30 @@ def blocked_refund(locked: Locked, leg_no: int) -> Leg:
 
 async def _lock(conn: Connection, principal: Principal, case_id: str, case_version: int) -> Locked:
     locked = await lock_both(conn, case_id, token=None)
-    _authorise_either(principal, locked)
+    authorise(
+        principal,
+        _scope_of(principal),
+        merchant_id=locked.case.merchant_id,
+        order_id=locked.order.order_id,
+    )
     require_hold(locked.case, principal, locked.now)
     require(locked.case.version == case_version, "stale", case_version=locked.case.version)
     return locked
 
 
-def _authorise_either(principal: Principal, locked: Locked) -> None:
-    """Whoever decides on cases, or settles money."""
-    scope = Scope.CASES_DECIDE if may(principal, Scope.CASES_DECIDE) else Scope.MONEY_SETTLE
-    authorise(principal, scope, merchant_id=locked.case.merchant_id, order_id=locked.order.order_id)
+def _scope_of(principal: Principal) -> Scope:
+    """Whoever decides on cases proposes, and whoever settles money."""
+    return Scope.CASES_DECIDE if may(principal, Scope.CASES_DECIDE) else Scope.MONEY_SETTLE
 
 
-async def _lock_proposal(conn: Connection, proposal_id: str) -> tuple[dict[str, Any], Locked]:
+async def _lock_proposal(
+    conn: Connection, principal: Principal, proposal_id: str, *, scope: Scope
+) -> tuple[dict[str, Any], Locked]:
+    """Whose it is, is asked before how it stands."""
     seen = await payouts.read_proposal(conn, proposal_id)
     if seen is None:
         raise Refusal("not_found")
+    authorise(principal, scope, merchant_id=seen["merchant_id"], order_id=seen["order_id"])
     locked = await lock_both(conn, seen["case_id"], token=None)
     proposal = await payouts.read_proposal(conn, proposal_id) or seen
     require(proposal["state"] == PayoutState.OPEN, "payout_closed", state=proposal["state"])

@@ -86,7 +86,7 @@ async def export_month(
     form: str = "xlsx",
     sheet: str | None = None,
 ) -> None:
-    """Writes the export to `path`, and into the log that it was taken. Raises `month_not_begun`, `no_such_sheet`.
+    """Writes the export to `path`, and into the log that it was taken. Raises `month_not_begun`, `unknown_merchant`, `no_such_sheet`.
 
     `form`: xlsx, or csv (a ZIP of one file per sheet; with `sheet`, that file alone).
     """
@@ -94,7 +94,8 @@ async def export_month(
     with TemporaryDirectory(prefix="unwind-export-") as scratch:
         async with database.snapshot() as conn:
             has_begun = await month_export.has_begun(conn, month.first, merchant_id)
-            require(has_begun, "month_not_begun")
+            require(has_begun is not None or merchant_id is None, "unknown_merchant")
+            require(bool(has_begun), "month_not_begun")
             writer = await asyncio.to_thread(_writer, path, Path(scratch), form, sheet)
             try:
                 tally = await _write_rows(conn, writer, month, merchant_id)

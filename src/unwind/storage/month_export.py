@@ -124,14 +124,14 @@ def _utc(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-async def has_begun(conn: Connection, first: date, merchant_id: str | None) -> bool:
-    """Whether the month has begun, for the shop or for any of them."""
+async def has_begun(conn: Connection, first: date, merchant_id: str | None) -> bool | None:
+    """Whether the month has begun, for the shop or for any of them. None: there is no such shop."""
     cursor = await conn.execute(
         """
-        SELECT coalesce(bool_or(unwind_now() >= %(first)s::timestamp AT TIME ZONE m.time_zone), false) AS begun
+        SELECT bool_or(unwind_now() >= %(first)s::timestamp AT TIME ZONE m.time_zone) AS begun
         FROM merchants m WHERE %(merchant)s::text IS NULL OR m.merchant_id = %(merchant)s
         """,
         {"first": first, "merchant": merchant_id},
     )
     row = await cursor.fetchone()
-    return bool(row and row["begun"])
+    return row["begun"] if row else None
