@@ -1,6 +1,9 @@
 """Every kind of record ends after its period, in batches; none before the law allows; the seal and the doctor never miss anything."""
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,6 +15,8 @@ from unwind.domain.retention import SPECS, Kind
 from unwind.flow import retention as retention_flow
 from unwind.flow.archive import anchor_archived
 from unwind.flow.retention import forget_due
+from unwind.flow.taught import Taught
+from unwind.worker.loop import run_forever
 
 SECRET = "s" * 40
 YEAR = timedelta(days=366)
@@ -196,6 +201,31 @@ async def test_batches_are_bounded_and_come_to_an_end(world: World, monkeypatch:
     while await forget_due(world.services):
         left.append((await counts(world))["attempts"])
     assert (left, (await counts(world))["attempts"]) == ([15, 5], 0)
+
+
+async def test_the_worker_does_it_by_itself_and_learns_of_phrases(world: World, tmp_path: Path) -> None:
+    """More than a batch in one round, and what another process has put in force."""
+    await world.sql(
+        "INSERT INTO attempts SELECT 'x', int4send(n), unwind_now() - interval '2 days', 1 FROM generate_series(1, 2500) AS n"
+    )
+    await world.sql(
+        "INSERT INTO phrases (phrase, folded, label, state, proposed_by, proposed_at, why, evaluation, agreed_by, agreed_at)"
+        " VALUES ('x', 'x', 'OTHER', 'in_force', 'a', now(), 'x', '{}', 'b', now())"
+    )
+    await world.sql("UPDATE phrase_book SET version = version + 1")
+    services = replace(world.services, taught=Taught())
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_forever(services, stop, bills=tmp_path / "bills"))
+    try:
+        for _ in range(200):
+            if (await counts(world))["attempts"] == 0 and services.taught.version == 1:
+                break
+            await asyncio.sleep(0.05)
+    finally:
+        stop.set()
+        await running
+    assert (await counts(world))["attempts"] == 0
+    assert len(services.taught.phrases_of("shop")) == 1
 
 
 async def test_nothing_it_asks_scans_a_table(world: World) -> None:

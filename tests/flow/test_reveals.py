@@ -141,6 +141,9 @@ async def test_looking_is_not_working(world: World) -> None:
     await world.run(until="archived", case_id=case_id)
     assert (await ask(world, order_id, case_id)).json()["code"] == "case_closed"
     assert len(await reveals(world)) == 1
+    asked = await ask(world, order_id, case_id, "name", "address", role="lead", why="authority")
+    assert asked.json()["values"] == {"name": "王小明", "address": BUYER["address"]}, "a court asks about old cases too"
+    assert (await reveals(world))[0]["why"] == "authority"
 
 
 async def test_a_checked_buyer_is_told_what_is_stored(world: World) -> None:

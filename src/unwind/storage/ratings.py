@@ -46,11 +46,13 @@ async def note_follow_up(conn: Connection, case_id: str, by_case: str) -> None:
 async def counts(
     conn: Connection, *, merchant_id: str | None, since: datetime, until: datetime
 ) -> list[dict[str, Any]]:
-    """Of those asked in the period: how many, by channel, who decided, rule and score (null: no answer)."""
+    """Of those whom the question reached in the period: how many, by channel, who decided, rule and score (null: no answer)."""
     cursor = await conn.execute(
         """
         SELECT channel, decided_by, rule, score, count(*) AS n FROM ratings
         WHERE asked_at >= %(since)s AND asked_at < %(until)s AND (%(m)s::text IS NULL OR merchant_id = %(m)s)
+          AND NOT EXISTS (SELECT FROM messages m
+              WHERE (m.case_id, m.audience, m.fact, m.state) = (ratings.case_id, 'buyer', 'satisfaction', 'undelivered'))
         GROUP BY channel, decided_by, rule, score
         """,
         {"since": since, "until": until, "m": merchant_id},
