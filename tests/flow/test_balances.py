@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.world import World, line
 from unwind.flow.balances import watch_balances
 
@@ -18,6 +20,7 @@ async def open_alerts(world: World) -> list[tuple[str, str, str]]:
     return [(row["connection"], row["kind"], row["code"]) for row in rows]
 
 
+@pytest.mark.rule("money.coverage")
 async def test_a_short_connection_is_said_until_it_is_covered(world: World) -> None:
     await world.ask_sandbox("connections/wxpay", {"balance_minor": 600})
     await world.cancel(await world.order())
@@ -91,6 +94,7 @@ async def test_what_has_left_since_it_was_said_is_no_longer_there(world: World) 
     assert (seen["balance_minor"], seen["left_since_minor"], seen["available_minor"]) == (10_000, 3000, 7000)
 
 
+@pytest.mark.rule("money.coverage")
 async def test_a_day_that_would_not_be_covered_is_said_before(world: World) -> None:
     """Seven days with one refund of 1000 at this hour: another is expected in the 24th hour from now, at the latest."""
     for _ in range(7):

@@ -39,6 +39,7 @@ async def open_case(world: World, **given: Any) -> tuple[str, str]:
     return order_id, (await world.cancel(order_id))["case_id"]
 
 
+@pytest.mark.rule("operations.costs")
 async def test_what_a_carrier_bears_is_claimed_once_and_settled_when_it_has_paid(world: World) -> None:
     _, case_id = await open_case(world, shipments=[shipment()])
     await note(
@@ -81,6 +82,7 @@ async def test_what_a_carrier_bears_is_claimed_once_and_settled_when_it_has_paid
         await world.sql("DELETE FROM carrier_claim_moves")
 
 
+@pytest.mark.rule("operations.costs")
 async def test_the_ledger_of_a_period_adds_up(world: World) -> None:
     await world.put_merchant("other")
     began: datetime = await world.now()

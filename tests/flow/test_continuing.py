@@ -42,6 +42,7 @@ def outcomes(answer: Any) -> Counter[tuple[str, str]]:
     return Counter((case["outcome"], case["code"]) for case in answer.json()["cases"])
 
 
+@pytest.mark.rule("operations.trust")
 async def test_all_that_wait_go_on_and_every_refund_leaves_once(world: World) -> None:
     breaker = await stopped(world)
     done = await go_on(world, breaker)

@@ -49,6 +49,7 @@ async def report(world: World, role: str = "auditor", **query: Any) -> dict[str,
     return await world.ok("GET", "/api/v1/insights/corrections", role=role, params={**PERIOD, **query})
 
 
+@pytest.mark.rule("people.true_reason")
 async def test_a_wrong_tag_is_corrected_taught_and_right_the_next_time(world: World, ops: str) -> None:
     wrong = await asked(world)
     assert wrong["reason"] != TRUE

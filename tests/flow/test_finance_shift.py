@@ -308,6 +308,7 @@ def yuan(minor: int) -> str:
     return f"{minor // 100}.{minor % 100:02d}"
 
 
+@pytest.mark.rule("money.month_end")
 async def test_a_shift_of_the_finance_clerk(shift: Shift) -> None:
     world = shift.world
     cases = await fifteen_exceptions(shift)

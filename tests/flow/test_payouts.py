@@ -141,6 +141,7 @@ async def assert_sound(world: World) -> None:
         assert await examine(conn, world.services.vault) == []
 
 
+@pytest.mark.rule("money.other_payee")
 @pytest.mark.parametrize("card", [CARD, OWN_CARD])
 async def test_an_abnormal_refund_goes_to_another_account_once_two_people_agree(
     wechat_shop: World, card: dict[str, str]
@@ -180,6 +181,7 @@ async def test_while_it_waits_the_account_stands_sealed_and_nowhere_else(wechat_
     assert any("payout_proposed" in entry for entry in timeline)
 
 
+@pytest.mark.rule("money.other_payee")
 async def test_nobody_agrees_to_their_own_proposal(wechat_shop: World) -> None:
     world = wechat_shop
     await world.hire("wang", "wang-2", role="lead")
@@ -198,6 +200,7 @@ async def test_nobody_agrees_to_their_own_proposal(wechat_shop: World) -> None:
     )
 
 
+@pytest.mark.rule("money.other_payee")
 @pytest.mark.parametrize(
     ("holder", "known", "code"),
     [
@@ -331,6 +334,7 @@ async def test_a_nonsensical_account_is_refused(world: World, wrong: dict[str, s
     assert given["account_no"] not in response.text
 
 
+@pytest.mark.rule("money.other_payee")
 async def test_no_account_goes_out_in_a_chat(world: World) -> None:
     order_id = await world.order(risk="suspected")
     case_id = (await world.cancel(order_id))["case_id"]
@@ -342,6 +346,7 @@ async def test_no_account_goes_out_in_a_chat(world: World) -> None:
         assert refused.json()["facts"]["rule"] == "personal_number"
 
 
+@pytest.mark.rule("money.other_payee")
 async def test_a_refused_refund_is_paid_off_line_and_booked_once(world: World) -> None:
     one = await refused_refund(world)
     proposal_id = (await pay_off_line(world, one)).json()["proposal_id"]

@@ -82,6 +82,7 @@ async def counts(world: World) -> dict[str, int]:
     return {kind: (await world.sql(f"SELECT count(*) AS n FROM {rows}"))[0]["n"] for kind, rows in COUNTED.items()}
 
 
+@pytest.mark.rule("people.masked")
 async def test_each_kind_ends_after_its_own_period_and_not_a_day_before(world: World) -> None:
     assert set(COUNTED) == {kind.value for kind in Kind}
     await something_of_every_kind(world)

@@ -46,6 +46,7 @@ async def reveals(world: World, role: str = "auditor", **query: Any) -> list[dic
     return rows
 
 
+@pytest.mark.rule("people.masked")
 async def test_people_are_masked_wherever_staff_read_them(world: World) -> None:
     order_id, case_id = await waiting(world)
     await world.ok("POST", f"/api/v1/cancellations/{case_id}/conversation", json={"text": "或者打 137-0000-9999"})
@@ -72,6 +73,7 @@ async def test_people_are_masked_wherever_staff_read_them(world: World) -> None:
     assert own["messages"][0]["text"] == "或者打 137-0000-9999", "their own words are theirs"
 
 
+@pytest.mark.rule("people.masked")
 async def test_whoever_works_on_the_case_sees_what_the_reason_needs_and_is_on_record(world: World) -> None:
     order_id, case_id = await waiting(world)
     await claim(world, case_id)

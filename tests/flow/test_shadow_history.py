@@ -75,6 +75,7 @@ async def decide(world: World, case_id: str, choice: str) -> None:
         assert decided.status_code == 200, "nobody else has to look at it"
 
 
+@pytest.mark.rule("operations.trust")
 async def test_the_seeded_history_in_shadow_yields_the_agreement_that_was_counted(shop: World) -> None:
     asked = await what_the_policy_would_do(shop)
     assert sum(bool(rule) for _, _, rule in asked) > 100

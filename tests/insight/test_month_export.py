@@ -103,6 +103,7 @@ async def test_an_adopted_refund_is_the_same_money_when_a_case_asks_for_it(world
     assert await sheet_of(world, APRIL) == []
 
 
+@pytest.mark.rule("money.month_end")
 async def test_everything_in_it_is_of_one_moment(world: World) -> None:
     """What is written while the export runs is in none of its sheets."""
     await refunded(world, order_id="before", at="2026-03-10T00:00:00Z")

@@ -316,6 +316,7 @@ async def whole_story(world: World) -> str:
     return case_id
 
 
+@pytest.mark.rule("people.masked")
 async def test_people_stand_in_the_encrypted_columns_and_nowhere_else(
     world: World, postgres: EmbeddedPostgres, logs: list[str]
 ) -> None:
