@@ -163,7 +163,9 @@ async def test_an_abnormal_refund_goes_to_another_account_once_two_people_agree(
     assert [(r["status"], r["money_moved_times"]) for r in await world.refunds(one.order_id)] == [("SUCCESS", 1)]
     how, told = WAYS_TOLD[card["kind"]]
     assert await world.sql("SELECT how, state FROM refunds") == [{"how": how, "state": "final"}]
-    assert (await refund_done_text(world)).startswith(f"退款10.00 CNY已完成,{told}。")
+    text = await refund_done_text(world)
+    assert text.startswith("退款10.00 CNY已完成:")
+    assert f",{told},退款单号" in text
     assert await exceptions(world) == []
     assert await waiting(world) == []
     assert await sealed_accounts(world) == 0
@@ -365,7 +367,7 @@ async def test_a_refused_refund_is_paid_off_line_and_booked_once(world: World) -
         "bank_transfer",
     )
     assert await world.refunds(one.order_id) == [], "no gateway moved anything"
-    assert (await refund_done_text(world)).startswith("退款10.00 CNY已完成,已由人工线下支付给您。")
+    assert "线下支付10.00 CNY,已由人工线下支付给您,凭证号V-2026-1。" in await refund_done_text(world)
     seen = await world.ok("GET", f"/api/v1/cancellations/{one.case_id}")
     assert seen["refund"]["payments"][0]["estimate"]["zh"] == "已由人工线下支付给您"
     await assert_sound(world)

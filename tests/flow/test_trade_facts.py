@@ -56,6 +56,10 @@ async def test_an_invoice_is_reversed_before_the_case_is_sealed_and_holds_up_not
         "FP-1",
         amount,
     )
+    path, done = f"/api/v1/desk/tasks/{task['task_id']}/result", {"outcome": "done", "reference": "RED-0"}
+    for role in ("warehouse", "agent"):
+        refused = await world.call("POST", path, role=role, json=done)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden"), "finance's to answer"
     assert (await answer(world, task)).json()["code"] == "evidence_needed"
     if invoice == "booked":
         assert (await answer(world, task, reference="RED-1")).json()["code"] == "confirmation_needed"

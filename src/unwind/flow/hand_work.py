@@ -15,6 +15,7 @@ from unwind.flow import calls
 from unwind.flow.chronicle import record
 from unwind.flow.execute import Locked, lock_both, record_outcome
 from unwind.flow.links import TASK, mint_link
+from unwind.flow.parts import continue_case
 from unwind.flow.queue import require_hold
 from unwind.flow.services import Services
 from unwind.storage import cases, locks, tasks
@@ -103,7 +104,8 @@ async def answer_task(
         task = await tasks.read_task(conn, task_id)
         if task is None:
             raise Refusal("not_found")
-        authorise(principal, Scope.TASKS_ANSWER, merchant_id=task["merchant_id"], order_id=task["order_id"])
+        right = Scope.MONEY_SETTLE if task["audience"] == MONEY_AUDIENCE else Scope.TASKS_ANSWER
+        authorise(principal, right, merchant_id=task["merchant_id"], order_id=task["order_id"])
         locked = await lock_both(conn, task["case_id"], token=None)
         if is_done:
             _require_proof(task, locked, evidence)
@@ -117,6 +119,8 @@ async def answer_task(
         await record_by_hand(conn, services, locked, leg, is_done=is_done, evidence={**evidence, "task": task_id})
 
 
+MONEY_AUDIENCE = "finance"
+"""Whose tasks book money or papers: only somebody who settles money answers them."""
 PROVEN_MONEY = frozenset({"store", "platform"})
 """Where money goes back by hand, and something there says so: a receipt, the platform's refund number."""
 
@@ -168,20 +172,8 @@ async def _go_on_without(
         event = Event.LEG_RECORDED
         await record(conn, case.case_id, event, at=locked.now, actor=principal.actor, data=data, is_due_now=True)
         return
-    await cases.set_part(conn, case.case_id, part.part_no, state=PartState.EXECUTING, is_decided=True)
-    others_wait = any(one.state is PartState.REVIEW for one in case.parts if one is not part)
-    await record(
-        conn,
-        case.case_id,
-        Event.PART_DECIDED if others_wait else Event.APPROVED,
-        at=locked.now,
-        actor=principal.actor,
-        data={"choice": "waive", "parts": [part.part_no], **data},
-        first_human_at=locked.now,
-        answered_at=None if others_wait else locked.now,
-        decided_at=locked.now,
-        is_due_now=True,
-    )
+    said = {"choice": "waive", "parts": [part.part_no], **data}
+    await continue_case(conn, locked, leg, principal, said, is_due_now=True)
 
 
 async def record_by_hand(

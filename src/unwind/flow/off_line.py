@@ -10,7 +10,7 @@ from unwind.domain.errors import require
 from unwind.domain.payouts import Proof
 from unwind.flow.execute import Locked
 from unwind.flow.hand_work import record_by_hand
-from unwind.flow.other_account import continue_case
+from unwind.flow.parts import continue_case
 from unwind.flow.services import Services
 from unwind.storage import money, tasks
 from unwind.storage.database import Connection

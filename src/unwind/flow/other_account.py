@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from unwind.domain.access import Principal
-from unwind.domain.case import Leg, PartState
+from unwind.domain.case import Leg
 from unwind.domain.errors import Refusal
 from unwind.domain.legs import LegState
 from unwind.domain.outcome import Outcome, OutcomeKind
-from unwind.domain.transitions import Event
 from unwind.flow import calls
-from unwind.flow.chronicle import record
 from unwind.flow.execute import CALL_TIMEOUT_S, Locked, lock_both, record_outcome
+from unwind.flow.parts import continue_case
 from unwind.flow.services import Services
 from unwind.ports.payment import PayeeAccount, PaysElsewhere
 from unwind.storage import cases, money
@@ -80,33 +79,6 @@ async def let_go_on(
         code="other_account",
     )
     await continue_case(conn, locked, leg, principal, said)
-
-
-async def continue_case(
-    conn: Connection,
-    locked: Locked,
-    leg: Leg,
-    principal: Principal,
-    said: Mapping[str, object],
-    *,
-    is_due_now: bool = False,
-) -> None:
-    """The part of a refund that was blocked goes on; the case with it, unless other parts still wait for a person."""
-    case_id = locked.case.case_id
-    await cases.set_part(conn, case_id, leg.part_no, state=PartState.EXECUTING, is_decided=True)
-    others_wait = any(part.state is PartState.REVIEW for part in locked.case.parts if part.part_no != leg.part_no)
-    await record(
-        conn,
-        case_id,
-        Event.PART_DECIDED if others_wait else Event.APPROVED,
-        at=locked.now,
-        actor=principal.actor,
-        data=said,
-        first_human_at=locked.now,
-        answered_at=None if others_wait else locked.now,
-        decided_at=locked.now,
-        is_due_now=is_due_now,
-    )
 
 
 async def send(services: Services, case_id: str, agreed: Agreed) -> None:

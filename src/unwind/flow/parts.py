@@ -9,6 +9,7 @@ second way to work it out, so what is shown, agreed to, approved and done cannot
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from unwind.domain.access import Principal
 from unwind.domain.case import Case, Leg, Part, PartState, RefundOn, Way
 from unwind.domain.decisions import TAKES_BACK, Choice, PlannedPart, Ruling
 from unwind.domain.errors import Refusal, require
@@ -17,7 +18,9 @@ from unwind.domain.merchant_cancel import is_merchants_fault
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import LegDraft, PartPlan, build_legs, compensation_legs, keep_legs, partition, reprice
 from unwind.domain.stage import ON_THE_WAY, Stage
+from unwind.domain.transitions import Event
 from unwind.flow import carrier_claims, goods
+from unwind.flow.chronicle import record
 from unwind.flow.execute import Locked, lock_both
 from unwind.flow.note_costs import book_costs
 from unwind.storage import cases, costs, locks, money, tasks
@@ -295,6 +298,33 @@ async def _start(conn: Connection, locked: Locked, part: Part, ruling: Ruling) -
         returned_minor=plan.amounts.returned_minor,
         lost_minor=plan.amounts.lost_minor,
         legs=tuple((leg.kind.value, leg.target, leg.amount_minor) for leg in legs),
+    )
+
+
+async def continue_case(
+    conn: Connection,
+    locked: Locked,
+    leg: Leg,
+    principal: Principal,
+    said: Mapping[str, object],
+    *,
+    is_due_now: bool = False,
+) -> None:
+    """The part of a leg that kept it waiting goes on; the case with it, unless other parts still wait for a person."""
+    case_id = locked.case.case_id
+    await cases.set_part(conn, case_id, leg.part_no, state=PartState.EXECUTING, is_decided=True)
+    others_wait = any(part.state is PartState.REVIEW for part in locked.case.parts if part.part_no != leg.part_no)
+    await record(
+        conn,
+        case_id,
+        Event.PART_DECIDED if others_wait else Event.APPROVED,
+        at=locked.now,
+        actor=principal.actor,
+        data=said,
+        first_human_at=locked.now,
+        answered_at=None if others_wait else locked.now,
+        decided_at=locked.now,
+        is_due_now=is_due_now,
     )
 
 

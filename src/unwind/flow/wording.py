@@ -233,10 +233,11 @@ def _tenders(params: Mapping[str, Any], *, is_zh: bool) -> str:
         by = estimate_for(Route(tender["method"], tender["payer"], tender["how"]))
         amount, number = format_minor(tender["amount_minor"], currency), tender["reference"]
         when = arrival or (by.zh if is_zh else by.en)
+        kind = ("凭证号", "voucher") if tender["how"] == "off_line" else ("退款单号", "refund number")
         if is_zh:
-            found.append(f"{by.name_zh}{amount},{when}" + (f",退款单号{number}" if number else ""))
+            found.append(f"{by.name_zh}{amount},{when}" + (f",{kind[0]}{number}" if number else ""))
         else:
-            found.append(f"{amount} by {by.name_en}, {when}" + (f", refund number {number}" if number else ""))
+            found.append(f"{amount} by {by.name_en}, {when}" + (f", {kind[1]} {number}" if number else ""))
     return (";" if is_zh else "; ").join(found)
 
 
