@@ -12,7 +12,7 @@ from tests.world import World, line
 from unwind import cli
 from unwind.tagging import Reason, tag
 from unwind.tagging.evaluation import count_right
-from unwind.tagging.phrases import Phrase, fold_phrase
+from unwind.tagging.phrases import Phrase, find_phrases, fold_phrase
 
 TEXT = "装不进我家柜子,退了吧"
 TRUE = "WRONG_ITEM_ORDERED"
@@ -212,7 +212,9 @@ async def test_a_product_named_like_a_phrase_is_no_reason(world: World, ops: str
 def test_in_letters_only_whole_words_count() -> None:
     phrase = [Phrase(folded="too tall", label=Reason.WRONG_ITEM_ORDERED)]
     assert tag("it is too tall for the room", reviewed=phrase).reason is Reason.WRONG_ITEM_ORDERED
-    assert tag("not too taller than that", reviewed=phrase).reason is not Reason.WRONG_ITEM_ORDERED
+    for text in ("it is too taller", "it is toto too tally", "xtoo tall"):
+        assert list(find_phrases(text, phrase)) == [], text
+    assert len(list(find_phrases("too tall, far too tall", phrase))) == 2
 
 
 async def test_the_command_shows_the_same_report(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

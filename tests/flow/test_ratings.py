@@ -88,6 +88,7 @@ async def test_opening_the_link_answers_nothing_however_often(world: World) -> N
         {"channel": "bulk"},
         {"channel": "api"},
         {"paid": False},
+        {"on_delivery": True},
         {"decline": True},
         {"mute": True},
         {"is_forgotten": True},
@@ -111,6 +112,8 @@ async def test_nobody_is_asked_who_should_not_be(world: World, given: dict[str, 
     if channel == "merchant":
         order["promise"] = "none"
         await world.sql("UPDATE merchants SET may_only_tell = true")
+    if given.get("on_delivery"):
+        order |= {"paid": False, "promise": "cash_on_delivery", "released_stage": "picking"}
     if given.get("decline"):
         order["risk"] = "suspected"
     order_id = await world.order(**order)
