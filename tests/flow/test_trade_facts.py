@@ -246,3 +246,18 @@ async def test_a_case_in_review_is_due_before_the_platform_decides(world: World)
     assert timedelta(minutes=39) < due_in < timedelta(hours=1), (
         "the usual minutes, where the platform decides much later"
     )
+
+
+async def test_a_deadline_that_the_platform_moves_moves_the_clock(world: World) -> None:
+    now = await world.now()
+    given = {"planned_dispatch_at": (now + timedelta(minutes=30)).isoformat()}
+    order_id = await market(world, now + timedelta(minutes=10), **given)
+    case_id = (await world.cancel(order_id))["case_id"]
+    sooner = now + timedelta(minutes=4)
+    await market(world, sooner, revision=2, **given)
+    [row] = await world.sql("SELECT respond_due_at, version FROM cases WHERE case_id = %s", case_id)
+    assert row["respond_due_at"] == sooner
+    assert any(event.startswith("clocks_reset") for event in await world.timeline(case_id))
+    await market(world, None, revision=3, **given)
+    [row] = await world.sql("SELECT respond_due_at - opened_at AS minutes FROM cases WHERE case_id = %s", case_id)
+    assert row["minutes"] == timedelta(minutes=15), "the usual minutes again"

@@ -16,14 +16,15 @@ from unwind.domain.legs import LegKind, LegState
 from unwind.domain.order import Order
 from unwind.domain.stage import COMING_BACK, ON_THE_WAY, Stage, effective_stage
 from unwind.domain.stock import Bucket
-from unwind.domain.terms import Purpose
+from unwind.domain.terms import Purpose, order_terms
 from unwind.domain.transitions import Event
 from unwind.flow import aftermath, goods
 from unwind.flow.chronicle import record
 from unwind.flow.execute import lock_both
 from unwind.flow.note_costs import note_goods_lost
 from unwind.flow.services import Services
-from unwind.storage import benefits, cases, erasures, locks, merchants, orders, privacy, shipments, stock
+from unwind.flow.strike import reset_clocks
+from unwind.storage import benefits, cases, clocks, erasures, locks, merchants, orders, privacy, shipments, stock
 from unwind.storage.database import Connection
 
 HAS_MOVED = ON_THE_WAY | COMING_BACK | {Stage.DELIVERED, Stage.LOST}
@@ -141,6 +142,9 @@ async def _apply(conn: Connection, services: Services, row: orders.OrderRow, doc
             merchant_id=document["merchant_id"],
         )
     await _after_change(conn, services, order_id, is_captured=is_captured)
+    deadline = order_terms(document.get("terms", {})).platform_deadline_at
+    for case_id in await clocks.set_latest(conn, order_id, deadline):
+        await reset_clocks(conn, services, case_id)
 
 
 async def apply_event(services: Services, principal: Principal, order_id: str, event: Mapping[str, Any]) -> bool:

@@ -167,41 +167,44 @@ async def follow_timetable(services: Services, *, cases_max: int = CASES_MAX) ->
 
 
 async def _reset(services: Services, case_id: str) -> None:
-    """The times of one case by the newest timetable; an event of the case where its due times have moved."""
     async with services.database.transaction() as conn:
         try:
-            locked = await lock_both(conn, case_id, token=None)
+            await reset_clocks(conn, services, case_id)
         except Refusal:
             return
-        case, known = locked.case, locked.case.clocks
-        if known is None or case.state is not State.REVIEW:
-            return
-        worked = await work_out_again(conn, services, case, locked.now)
-        if worked is None:
-            return
-        is_running = case.answered_at is None
-        has_moved = known.timetable_version >= 0 and (
-            (is_running and worked.respond.due_at != case.respond_due_at)
-            or worked.resolve.due_at != known.resolve_due_at
+
+
+async def reset_clocks(conn: Connection, services: Services, case_id: str) -> None:
+    """The times of one case by the newest timetable and deadline; an event of the case where its due times have moved. Raises `not_found`."""
+    locked = await lock_both(conn, case_id, token=None)
+    case, known = locked.case, locked.case.clocks
+    if known is None or case.state is not State.REVIEW:
+        return
+    worked = await work_out_again(conn, services, case, locked.now)
+    if worked is None:
+        return
+    is_running = case.answered_at is None
+    has_moved = known.timetable_version >= 0 and (
+        (is_running and worked.respond.due_at != case.respond_due_at) or worked.resolve.due_at != known.resolve_due_at
+    )
+    if has_moved:
+        rung = worked.row["respond_rung"]
+        await record(
+            conn,
+            case_id,
+            Event.CLOCKS_RESET,
+            at=locked.now,
+            data={
+                "timetable": services.hours.timetable.version,
+                "respond_due_at": worked.respond.due_at.isoformat() if is_running else "",
+                "respond_due_was": case.respond_due_at.isoformat() if is_running and case.respond_due_at else "",
+                "resolve_due_at": worked.resolve.due_at.isoformat() if worked.resolve.due_at else "",
+                "resolve_due_was": known.resolve_due_at.isoformat() if known.resolve_due_at else "",
+            },
+            respond_warn_at=worked.respond.warn_at if is_running else None,
+            respond_due_at=worked.respond.due_at if is_running else None,
+            is_warned=rung >= Rung.WARNED if is_running else None,
+            is_overdue=rung >= Rung.DUE if is_running else None,
+            is_due_now=True,
         )
-        if has_moved:
-            rung = worked.row["respond_rung"]
-            await record(
-                conn,
-                case_id,
-                Event.CLOCKS_RESET,
-                at=locked.now,
-                data={
-                    "timetable": services.hours.timetable.version,
-                    "respond_due_at": worked.respond.due_at.isoformat() if is_running else "",
-                    "respond_due_was": case.respond_due_at.isoformat() if is_running and case.respond_due_at else "",
-                    "resolve_due_at": worked.resolve.due_at.isoformat() if worked.resolve.due_at else "",
-                    "resolve_due_was": known.resolve_due_at.isoformat() if known.resolve_due_at else "",
-                },
-                respond_warn_at=worked.respond.warn_at if is_running else None,
-                respond_due_at=worked.respond.due_at if is_running else None,
-                is_warned=rung >= Rung.WARNED if is_running else None,
-                is_overdue=rung >= Rung.DUE if is_running else None,
-                is_due_now=True,
-            )
-        await settle_stroke(conn, case_id)
+    await settle_stroke(conn, case_id)

@@ -35,6 +35,20 @@ async def put_clocks(conn: Connection, row: Mapping[str, Any]) -> None:
     await conn.execute(PUT_CLOCKS, dict(row))
 
 
+async def set_latest(conn: Connection, order_id: str, at: datetime | None) -> list[str]:
+    """When a platform decides by itself, of every case of the order that has clocks. The cases for which that is news; their order is locked."""
+    cursor = await conn.execute(
+        """
+        UPDATE case_clocks k SET respond_latest = %(at)s FROM cases c
+        WHERE c.case_id = k.case_id AND c.order_id = %(order)s AND c.state <> 'archived'
+          AND k.respond_latest IS DISTINCT FROM %(at)s
+        RETURNING k.case_id
+        """,
+        {"at": at, "order": order_id},
+    )
+    return [row["case_id"] for row in await cursor.fetchall()]
+
+
 async def set_rung(conn: Connection, case_id: str, *, clock: str, rung: int) -> None:
     await conn.execute(
         """
