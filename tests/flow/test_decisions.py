@@ -310,7 +310,7 @@ async def test_costs_known_later_are_noted_and_never_the_buyers(world: World) ->
 
 async def test_an_outcome_by_hand_names_its_proof_and_touches_no_money(world: World) -> None:
     order_id, case_id = await in_review(world)
-    await world.decide(case_id, "recall")
+    await world.decide(case_id, "recall", refund_on="goods_back")
     await world.run()
     legs = {leg["kind"]: leg for leg in (await world.dossier(case_id))["parts"][0]["legs"]}
     path = f"/api/v1/desk/cases/{case_id}/legs/{legs['refund']['leg_no']}/outcome"
