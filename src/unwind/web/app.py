@@ -23,7 +23,6 @@ from unwind.web import (
     admin,
     board,
     callbacks,
-    care,
     contacts,
     conversation,
     customer,
@@ -36,6 +35,7 @@ from unwind.web import (
     keys,
     links,
     phrases,
+    privacy,
     problems,
     promotions,
     queue,
@@ -116,7 +116,7 @@ def build_app(services: Services, *, is_demo: bool = False) -> FastAPI:
         worktime,
         trust,
         promotions,
-        care,
+        privacy,
         callbacks,
     ):
         app.include_router(module.router)

@@ -13,10 +13,10 @@ from unwind.flow import retention, reveal
 from unwind.storage import reveals
 from unwind.web.access import Caller, Wired
 from unwind.web.responses import ERRORS, json_response
-from unwind.web.schemas.care import PeriodIn, RevealIn, ThresholdIn
 from unwind.web.schemas.fields import Id
+from unwind.web.schemas.privacy import PeriodIn, RevealIn, ThresholdIn
 
-router = APIRouter(prefix="/api/v1", tags=["care"])
+router = APIRouter(prefix="/api/v1", tags=["privacy"])
 NOT_KEPT = {"Cache-Control": "no-store"}
 
 
