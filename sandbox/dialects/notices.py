@@ -171,12 +171,14 @@ FACTS = (
     "cash_at_counter",
     "refund_on_its_way",
     "refund_done",
+    "restored",
 )
 OWN_PLACES = {
     "offer_wait": {"time": "promised_at"},
     "offer_faster_dispatch": {"time": "promised_at"},
     "offer_price_protection": {"amount": "amount"},
     "asked_consent": {"paid": "paid", "kept": "kept", "amount": "amount"},
+    "satisfaction": {"link": "link"},
     "agent_code": {"code": "code", "minutes": "minutes"},
     "guest_code": {"code": "code", "minutes": "minutes"},
 }
