@@ -172,6 +172,20 @@ async def test_abuse_facts_are_counted_and_what_was_not_the_buyers_fault_never_i
 
 
 @pytest.mark.rule("people.abuse")
+async def test_what_is_found_to_be_the_merchants_fault_no_longer_counts(world: World) -> None:
+    """A reason that was put into the buyer's mouth, and a parcel that was only called shipped."""
+    last, false_dispatch, said = [await cancelled(world, "CHANGED_MIND") for _ in range(3)]
+
+    async def counted() -> int:
+        return int((await world.dossier(last))["buyer"]["record"]["paid_cancelled_30"])
+
+    assert await counted() == 3
+    await world.sql("UPDATE cases SET fault = 'merchant' WHERE case_id = %s", false_dispatch)
+    await world.sql("UPDATE cases SET true_reason = 'MERCHANT_ASKED' WHERE case_id = %s", said)
+    assert await counted() == 1
+
+
+@pytest.mark.rule("people.abuse")
 async def test_abuse_recalls_and_refusals_count_and_old_orders_do_not(world: World) -> None:
     for n in range(3):
         order_id = await world.order(shipments=[shipment(f"S{n}")])

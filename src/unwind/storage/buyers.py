@@ -14,7 +14,8 @@ async def read_record(conn: Connection, order_id: str) -> BuyerRecord | None:
             WHERE o.placed_at > unwind_now() - interval '90 days'),
         counted AS (
             SELECT c.case_id, t.order_id, t.is_paid, t.placed_at FROM theirs t JOIN cases c USING (order_id)
-            WHERE c.kind = 'cancellation' AND c.channel <> 'merchant' AND NOT c.reason = ANY(%(not_theirs)s)),
+            WHERE c.kind = 'cancellation' AND c.fault = ''
+              AND NOT coalesce(nullif(c.true_reason, ''), c.reason) = ANY(%(not_theirs)s)),
         ended AS (SELECT n.* FROM counted n JOIN cases c USING (case_id) WHERE c.outcome IN ('cancelled', 'partly_cancelled'))
         SELECT
             (SELECT count(*) FROM theirs WHERE is_paid AND placed_at > unwind_now() - interval '30 days') AS paid_orders_30,
