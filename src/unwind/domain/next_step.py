@@ -144,7 +144,7 @@ def news_of(case: Case) -> frozenset[str]:
         awaited = GOODS_AND_MONEY | ({LegKind.RECEIVE_RETURN} if part.way in ASKED_OF_THE_BUYER else frozenset())
         tenders = [leg for leg in part.legs if returns_tender(leg) and leg.state is not LegState.RELEASED]
         refunds = [leg for leg in tenders if leg.kind is LegKind.REFUND]
-        if tenders and all(leg.state is LegState.SUCCEEDED for leg in tenders):
+        if tenders and all(leg.state is LegState.SUCCEEDED for leg in refunds or tenders):
             facts.add(f"refund_done:{part.part_no}" if refunds else f"restored:{part.part_no}")
         elif all(is_performed(leg) for leg in part.legs if leg.kind in awaited):
             at_counter = [leg for leg in refunds if waits_at_counter(leg)]

@@ -105,9 +105,6 @@ def estimate_for(route: Route) -> Estimate:
     estimate = BY_METHOD.get(route.method, ORIGINAL_ROUTE)
     if route.payer != Payer.OTHER:
         return estimate
-    days = f"1-{estimate.days_max}" if estimate.days_max else "0"
-    return replace(
-        estimate,
-        zh=f"退回代付人的支付账户,{days}个工作日",
-        en=f"to whoever paid for you, in {days} working days",
-    )
+    days = f"1-{estimate.days_max}个工作日" if estimate.days_max else "即时"
+    in_days = f"in 1-{estimate.days_max} working days" if estimate.days_max else "at once"
+    return replace(estimate, zh=f"退回代付人的支付账户,{days}", en=f"to whoever paid for you, {in_days}")

@@ -98,7 +98,10 @@ def _params(
                 "amount_minor": leg.amount_minor,
                 "reference": str(leg.evidence.get("reference", "")) or leg.number,
             }
-            for leg in (*refunds, *(leg for leg in restored if name in WITH_RESTORED))
+            for leg in (
+                *refunds,
+                *(leg for leg in restored if name in WITH_RESTORED and leg.state is LegState.SUCCEEDED),
+            )
         ],
         "currency": order.currency,
         **_three_amounts(case, part_no),
@@ -119,7 +122,7 @@ def _three_amounts(case: Case, part_no: str) -> dict[str, int]:
 
 
 WITH_RESTORED = frozenset({"refund_done", "restored"})
-"""Facts that tell of entitlements too: they are back by then."""
+"""Facts that tell of entitlements too, where they are back by then."""
 
 
 def returned_by(case: Case, part_no: str) -> list[Leg]:
