@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from tests.flow.test_money_examples import accounts, booked, cancelled, last_text, outside
-from tests.world import World, line, payment
+from tests.world import World, line, payment, shipment
 from unwind.doctor import examine
+from unwind.flow.timeout import close_unpaid
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +120,29 @@ async def test_without_the_yes_to_exactly_this_a_person_asks_for_it(world: World
     assert (await world.decide(case_id, "approve")).status_code == 200
     await world.run(until="archived", case_id=case_id)
     assert await outside(world, order_id) == {}, "28.00 stay at 280.00, of 280.00 that were paid: nothing returns"
+
+
+async def test_a_yes_to_one_order_is_none_to_another(world: World) -> None:
+    given = {"lines": [line(price=28_000), line("L2", price=4000)], "discounts": [threshold(4000, 30_000)]}
+    first, second = await world.order(**given), await world.order(**given)
+    digest = (await forecast(world, first, "L2:1"))["consent"]["digest"]
+    asked = await world.cancel(second, lines={"L2": 1}, consent=digest)
+    assert (asked["outcome"], asked["rule"]) == ("in_review", "consent_needed")
+
+
+async def test_the_true_reason_that_an_agent_finds_keeps_nothing_from_the_buyer(world: World) -> None:
+    """ "I do not want it", says the request; the merchant had asked for that. Then the share of what was paid returns whole: 69.33."""
+    order_id = await world.order(
+        lines=[line(price=10_000), line("L2", price=12_000), line("L3", price=8_000)],
+        discounts=[threshold(4000, 30_000)],
+    )
+    asked = await world.cancel(order_id, lines={"L3": 1}, reason="CHANGED_MIND")
+    assert asked["rule"] == "consent_needed"
+    path = f"/api/v1/desk/cases/{asked['case_id']}/true-reason"
+    await world.ok("PUT", path, role="agent", json={"reason": "MERCHANT_ASKED"})
+    assert (await world.decide(asked["case_id"], "approve")).status_code == 200
+    await world.run(until="archived", case_id=asked["case_id"])
+    assert await outside(world, order_id) == {"wxpay": [6933]}
 
 
 @pytest.mark.rule("money.thresholds")
@@ -250,8 +274,6 @@ async def test_a_balance_that_is_not_paid_in_time_closes_the_order_and_the_depos
     pay_by = (await world.now() + timedelta(hours=1)).isoformat()
     order_id = await world.order(pay_by=pay_by, **deposit("D5", 12_000))
     await world.run()
-    from unwind.flow.timeout import close_unpaid
-
     assert await close_unpaid(world.services) == 0
     await world.pass_time(timedelta(hours=2))
     assert await close_unpaid(world.services) == 1
@@ -281,9 +303,33 @@ async def test_a_balance_that_is_not_paid_in_time_closes_the_order_and_the_depos
     )
 
 
-async def test_a_balance_paid_in_time_leaves_the_order_alone(world: World) -> None:
-    from unwind.flow.timeout import close_unpaid
+@pytest.mark.parametrize(
+    ("merchant", "given"),
+    [
+        ({"automation": "shadow"}, {}),
+        ({}, {"shipments": [shipment("S1")]}),
+        ({}, {"released_stage": "picking", "shipments": [shipment("S1", stage="label_printed", picked_up=False)]}),
+    ],
+)
+async def test_where_a_balance_runs_out_and_money_or_goods_may_not_move_by_themselves_a_person_decides(
+    world: World, merchant: dict[str, Any], given: dict[str, Any]
+) -> None:
+    await world.put_merchant("careful", **merchant)
+    pay_by = (await world.now() + timedelta(hours=1)).isoformat()
+    body = deposit("D9", 12_000)
+    body["lines"] = [{**body["lines"][0], "quantity": 2, "unit_price_minor": 24_950}]
+    order_id = await world.order(merchant_id="careful", pay_by=pay_by, **{**body, **given})
+    plain = await world.order(paid=False, pay_by=pay_by)
+    await world.pass_time(timedelta(hours=2))
+    assert await close_unpaid(world.services) == 2
+    await world.run()
+    rows = await world.sql("SELECT order_id, state, rule FROM cases ORDER BY order_id")
+    assert {(row["order_id"], row["state"]) for row in rows} == {(order_id, "review"), (plain, "archived")}
+    assert await world.refunds(order_id) == []
+    assert await close_unpaid(world.services) == 0, "once"
 
+
+async def test_a_balance_paid_in_time_leaves_the_order_alone(world: World) -> None:
     pay_by = (await world.now() + timedelta(hours=1)).isoformat()
     await world.order(pay_by=pay_by, **deposit("D6", 12_000, balance=37_900))
     await world.pass_time(timedelta(hours=2))
@@ -361,6 +407,25 @@ async def test_points_earned_are_clawed_back_and_what_was_spent_is_a_rule(
     assert await world.sql("SELECT balance, owed FROM benefit_accounts") == [
         {"balance": left + 250 - owed, "owed": 0}
     ], "what comes in pays what is owed"
+
+
+async def test_points_that_are_paid_for_are_not_taken_a_second_time(world: World) -> None:
+    """500 earned, 200 spent and kept as 2.00 with consent. The account fills before the points are taken: 300 go, no more."""
+    await world.put_merchant("points", money_terms={"spent_points": "deduct"})
+    earned = {"benefit_id": "E1", "kind": "points", "account": "points:b1", "amount": 500, "is_earned": True}
+    order_id = await world.order(merchant_id="points", lines=[line(price=5000)], benefits=[earned])
+
+    async def hold(balance: int) -> None:
+        rows = [{"account": "points:b1", "kind": "points", "balance": balance}]
+        await world.ok("PUT", "/api/v1/benefit-accounts", role="admin", json=rows)
+
+    await hold(300)
+    digest = (await forecast(world, order_id))["consent"]["digest"]
+    case_id = (await world.cancel(order_id, consent=digest))["case_id"]
+    await hold(900)
+    await world.run(until="archived", case_id=case_id)
+    assert await outside(world, order_id) == {"wxpay": [4800]}
+    assert await accounts(world) == {"points:b1": 600}
 
 
 async def test_a_remote_shops_points_are_a_task(world: World) -> None:
@@ -445,6 +510,25 @@ async def test_every_payment_is_told_with_its_amount_its_days_and_its_refund_num
         assert (leg["evidence"].get("reference") or leg["number"]) in told
         assert "工作日" in told
     assert "90.00" in text
+
+
+async def test_a_refund_is_told_when_it_is_final_whatever_else_is_still_to_be_restored(world: World) -> None:
+    """9.00 by WeChat, 1.00 of a gift card that a person of the shop puts back by hand: the money is told of before that."""
+    order_id = await world.order(
+        order_id="F5",
+        payments=[
+            payment("F5", 900),
+            payment("F5", 100, connection="cards", method="gift_card", returns_as="restore"),
+        ],
+    )
+    await world.cancel(order_id)
+    await world.run()
+    [task] = (await world.ok("GET", "/api/v1/desk/tasks", role="lead"))["tasks"]
+    assert task["kind"] == "restore_benefit"
+    [told] = await world.sql("SELECT params FROM messages WHERE fact = 'refund_done:1'")
+    assert [one["method"] for one in told["params"]["tenders"]] == ["wechat"], (
+        "and the gift card is not called back yet"
+    )
 
 
 @pytest.mark.rule("money.balance")

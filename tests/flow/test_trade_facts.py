@@ -261,3 +261,12 @@ async def test_a_deadline_that_the_platform_moves_moves_the_clock(world: World) 
     await market(world, None, revision=3, **given)
     [row] = await world.sql("SELECT respond_due_at - opened_at AS minutes FROM cases WHERE case_id = %s", case_id)
     assert row["minutes"] == timedelta(minutes=15), "the usual minutes again"
+
+
+async def test_what_a_platform_settles_is_not_reversed_here(world: World) -> None:
+    await world.put_merchant("shares", has_settlement=True)
+    order_id = await market(world, None, merchant_id="shares")
+    await world.cancel(order_id)
+    await world.run()
+    tasks = (await world.ok("GET", "/api/v1/desk/tasks", role="lead"))["tasks"]
+    assert [(task["kind"], task["audience"]) for task in tasks] == [("refund", "platform")]

@@ -10,7 +10,6 @@ from unwind.desk.people import masked_people
 from unwind.domain.buyer_record import effects_of
 from unwind.domain.case import Case, Part, PartState
 from unwind.domain.legs import LegState
-from unwind.domain.merchant_cancel import is_merchants_fault
 from unwind.domain.order import Order
 from unwind.domain.personal import mask_numbers
 from unwind.domain.plan import partition
@@ -172,8 +171,7 @@ def _published(order: Order | None, case: Case, part: Part) -> dict[str, Any] | 
     is_planned = any(leg.state is not LegState.RELEASED for leg in part.legs)
     if order is None or part.state is not PartState.REVIEW or is_planned or not part.quantities:
         return None
-    by_merchant = is_merchants_fault(case.channel, case.reason)
-    plans = partition(order, part.quantities, parcel_first=part.shipment_id, by_merchant=by_merchant)
+    plans = partition(order, part.quantities, parcel_first=part.shipment_id, by_merchant=case.by_merchant)
     terms = published_terms(order, plans[0]) if len(plans) == 1 else NOTHING_PUBLISHED
     return asdict(terms) if terms != NOTHING_PUBLISHED else None
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from unwind.domain.clocks import Clocks
 from unwind.domain.legs import LegKind, LegState
+from unwind.domain.merchant_cancel import FAULT, REASONS
 from unwind.domain.order import CaseId, LineId, OrderId
 from unwind.domain.questions import Watch
 from unwind.domain.transitions import State
@@ -130,6 +131,7 @@ class Case:
     event_seq: int
     head: bytes
     reason: str
+    """As it was read; `true_reason` is what somebody has found out since."""
     rule: str
     outcome: CaseOutcome | None
     opened_at: datetime
@@ -161,6 +163,15 @@ class Case:
     """The buyer has agreed to wait."""
     switched_off: frozenset[tuple[str, str]] = frozenset()
     """Kinds of steps that may not leave now, each with its connection; an empty one stands for all."""
+
+    fault: str = ""
+    """Whose it is where it is not the buyer's, from the request or found since (a false dispatch)."""
+    true_reason: str = ""
+
+    @property
+    def by_merchant(self) -> bool:
+        """At the merchant's fault, as far as anybody knows: nothing that was published is kept from the buyer."""
+        return self.fault == FAULT or self.true_reason in REASONS
 
     def is_off(self, kind: LegKind, connection: str) -> bool:
         return not self.switched_off.isdisjoint({(kind.value, ""), (kind.value, connection)})

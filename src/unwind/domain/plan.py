@@ -23,7 +23,7 @@ from unwind.domain.order import (
 from unwind.domain.refund_split import Amounts, completes, line_nets, split_refund
 from unwind.domain.stage import COMING_BACK, IN_THE_HOUSE, ON_THE_WAY, Stage
 from unwind.domain.stock import Bucket
-from unwind.domain.terms import Customs, GroupState, InvoiceState
+from unwind.domain.terms import Customs, GroupState, InvoiceState, Settler, SpentPoints
 
 GOES_WITH_PARENT = frozenset(Dependence) - {Dependence.NONE, Dependence.BUNDLE}
 RESTOCK_RETURN_RANK = 66
@@ -304,7 +304,8 @@ def _entitlements(order: Order, part: PartPlan) -> list[LegDraft]:
 def _money(order: Order, part: PartPlan) -> list[LegDraft]:
     legs: list[LegDraft] = []
     payments = {p.payment_id: p for p in order.payments}
-    if order.merchant.has_settlement and part.amounts.returned_minor > 0:
+    is_ours = order.terms.settled_by is Settler.US
+    if order.merchant.has_settlement and is_ours and part.amounts.returned_minor > 0:
         legs.append(_leg(LegKind.REVERSE_SETTLEMENT, order.order_id, part.amounts.returned_minor))
     for share in part.amounts.shares:
         payment = payments[share.payment_id]
@@ -325,13 +326,24 @@ def _put_back(order: Order, part: PartPlan, *, is_return: bool) -> list[LegDraft
     ]
     legs += [
         _leg(LegKind.CLAW_BACK_BENEFIT, f"benefit:{benefit_id}", amount, is_local=order.merchant.is_local)
-        for benefit_id, amount in part.claw_back.items()
+        for benefit_id, amount in _clawed_back(order, part).items()
+        if amount > 0
     ]
     kind = LegKind.CANCEL_ORDER if part.completes_order else LegKind.AMEND_ORDER
     legs.append(_leg(kind, order.order_id, is_local=order.merchant.is_local))
     if part.completes_order:
         legs += [_leg(LegKind.CLOSE_PAYMENT, attempt.payment_id) for attempt in order.open_attempts]
     return [*legs, *_invoice(order, part)]
+
+
+def _clawed_back(order: Order, part: PartPlan) -> dict[str, int]:
+    """Points that were spent and are paid for with money are not taken a second time, should the account fill meanwhile."""
+    is_paid_for = order.merchant.money.spent_points is SpentPoints.DEDUCT and part.keep_minor > 0
+    held = {benefit.benefit_id: benefit.balance for benefit in order.benefits if benefit.balance is not None}
+    return {
+        benefit_id: min(amount, held.get(benefit_id, amount)) if is_paid_for else amount
+        for benefit_id, amount in part.claw_back.items()
+    }
 
 
 def _invoice(order: Order, part: PartPlan) -> list[LegDraft]:

@@ -77,8 +77,8 @@ def worth_of(order: Order, taken: Mapping[LineId, int], *, is_complete: bool, by
 
     Shipping comes back only with the last unit of the order. `by_share`: whatever was published.
     """
-    rest_price = 0 if by_share else _price_of_rest(order, taken)
-    if by_share or rest_price is None:
+    rest_price = None if by_share else _price_of_rest(order, taken)
+    if rest_price is None:
         nets = line_nets(order)
         worth = sum(nets[line.line_id] * taken.get(line.line_id, 0) // line.quantity for line in order.lines)
     else:
@@ -90,14 +90,14 @@ def _taxes(order: Order, taken: Mapping[LineId, int]) -> int:
     return sum(line.tax_minor * taken.get(line.line_id, 0) // line.quantity for line in order.lines)
 
 
-def is_repriced(order: Order, discount: Discount) -> bool:
+def _is_repriced(order: Order, discount: Discount) -> bool:
     on_partial = discount.on_partial or order.merchant.money.on_partial
     return discount.threshold_minor > 0 and on_partial is OnPartial.REPRICE
 
 
 def _price_of_rest(order: Order, taken: Mapping[LineId, int]) -> int | None:
     """What the units that stay cost by themselves. None: nothing was published that would price them anew."""
-    repriced = [discount for discount in order.discounts if is_repriced(order, discount)]
+    repriced = [discount for discount in order.discounts if _is_repriced(order, discount)]
     if not repriced and order.terms.free_postage_from_minor == 0:
         return None
     rest = {line.line_id: line.quantity - taken.get(line.line_id, 0) for line in order.lines}

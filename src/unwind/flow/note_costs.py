@@ -1,4 +1,7 @@
-"""What cancellations cost, written down once, by one way: whatever a carrier bears is claimed from it at the same moment."""
+"""What cancellations cost, written down once, by one way: whatever a carrier bears is claimed from it at the same moment.
+
+Only what was published and a buyer has agreed to comes with the case itself (`receipt.py`).
+"""
 
 from collections.abc import Mapping, Sequence
 

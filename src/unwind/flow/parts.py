@@ -14,7 +14,6 @@ from unwind.domain.case import Case, Leg, Part, PartState, RefundOn, Way
 from unwind.domain.decisions import TAKES_BACK, Choice, PlannedPart, Ruling
 from unwind.domain.errors import Refusal, require
 from unwind.domain.legs import HAS_LEFT, SPECS, LegKind, LegState
-from unwind.domain.merchant_cancel import is_merchants_fault
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import LegDraft, PartPlan, build_legs, compensation_legs, keep_legs, partition, reprice
 from unwind.domain.stage import ON_THE_WAY, Stage
@@ -251,8 +250,7 @@ def plan_of_part(order: Order, part: Part, *, keep_minor: int = 0, by_merchant: 
 async def _start(conn: Connection, locked: Locked, part: Part, ruling: Ruling) -> PlannedPart:
     """Plans the part as the order is now, sets its money aside and lets the loop carry it out."""
     case_id, order = locked.case.case_id, locked.order
-    by_merchant = is_merchants_fault(locked.case.channel, locked.case.reason)
-    plan = plan_of_part(order, part, keep_minor=ruling.kept_minor, by_merchant=by_merchant)
+    plan = plan_of_part(order, part, keep_minor=ruling.kept_minor, by_merchant=locked.case.by_merchant)
     way = WAY_OF.get(ruling.choice, Way.STOP)
     _require_possible(ruling.choice, plan)
     refund_on = RefundOn.GOODS_BACK if way is not Way.STOP else ruling.refund_on or part.refund_on

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from unwind.domain.case import Verdict
 from unwind.domain.legs import LegKind
 from unwind.domain.order import LineId, Order
 from unwind.domain.plan import PartPlan, build_legs, complete_wish
@@ -36,7 +37,8 @@ def preview(
         if wanted
         else ()
     )
-    digest = consent_digest(seen)
+    digest = consent_digest(order, seen)
+    taken = sum(one.taken_minor for one in seen if one.decision.verdict is Verdict.AUTO)
     return {
         "order_id": order.order_id,
         "order_version": order.version,
@@ -44,9 +46,7 @@ def preview(
         "is_cancelled": order.is_cancelled,
         "open_cases": sorted(set(row.open_lines.values())),
         "parts": [_part(order, one, overlay) for one in seen],
-        "consent": None
-        if not digest
-        else {"digest": digest, "deducted_minor": sum(one.part.amounts.deducted_minor for one in seen)},
+        "consent": {"digest": digest, "deducted_minor": taken} if digest else None,
     }
 
 

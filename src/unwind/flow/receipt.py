@@ -85,7 +85,7 @@ class Origin:
     overlay: Overlay = NOTHING
     """The promotions it was screened under."""
     consent: str = ""
-    """Of the buyer, to exactly the plan that is carried out; `terms`: as the published terms of an unpaid balance say."""
+    """Digest of the plan that the buyer has agreed to; empty: nothing was taken from them, or nobody was asked (an unpaid balance)."""
 
 
 def write_down(

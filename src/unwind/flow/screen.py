@@ -69,7 +69,11 @@ class Screened:
 
     @property
     def takes_from_buyer(self) -> bool:
-        return self.part.keep_minor + self.part.amounts.lost_minor > 0
+        return self.taken_minor > 0
+
+    @property
+    def taken_minor(self) -> int:
+        return self.part.keep_minor + self.part.amounts.lost_minor
 
 
 def screen(
@@ -94,7 +98,7 @@ def screen(
     ]
     screened = _with_gifts_that_left(row, screened)
     priced = _priced(order, screened)
-    is_agreed = consent in {AS_IF_AGREED, consent_digest(priced)}
+    is_agreed = consent in {AS_IF_AGREED, consent_digest(order, priced)}
     while not is_agreed and any(_takes(one) for one in priced):
         screened = [
             replace(one, decision=to_a_person(one.decision, "consent_needed")) if _takes(as_paid) else one
@@ -119,12 +123,12 @@ def _priced(order: Order, screened: list[Screened]) -> list[Screened]:
     return [replace(one, part=repriced.get(id(one), one.part)) for one in screened]
 
 
-def consent_digest(screened: Sequence[Screened]) -> str:
-    """What a buyer agrees to: units, amounts and deductions of every automatic part. Empty where nothing is taken from them."""
+def consent_digest(order: Order, screened: Sequence[Screened]) -> str:
+    """What a buyer of this order agrees to: units, amounts and deductions of every automatic part. Empty where nothing is taken from them."""
     automatic = [one for one in screened if one.decision.verdict is Verdict.AUTO]
     if not any(_takes(one) for one in automatic):
         return ""
-    document = [
+    parts = [
         [
             one.part.kind,
             sorted(one.part.quantities.items()),
@@ -135,7 +139,7 @@ def consent_digest(screened: Sequence[Screened]) -> str:
         ]
         for one in automatic
     ]
-    return hashlib.sha256(json.dumps(document).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([order.order_id, order.currency, parts]).encode()).hexdigest()
 
 
 def _with_gifts_that_left(row: OrderRow, screened: list[Screened]) -> list[Screened]:

@@ -1,14 +1,18 @@
 """Orders past their time limit of payment are closed in batches: one transaction for many orders, each with its own case and history.
 
-A pre-sale whose balance was not paid closes the same way: its deposit (定金) is kept as published, what was paid in advance returns.
+A pre-sale whose balance was not paid closes the same way: its deposit (定金) is kept as published, what was paid in advance returns. Where its
+goods have moved, or its merchant's money may not return by itself, a person decides.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from unwind.domain.access import SYSTEM
 from unwind.domain.case import Kind, RefundOn, Verdict
+from unwind.domain.order import Order
 from unwind.domain.plan import PartPlan, complete_wish, partition, reprice
 from unwind.domain.published import balance_of, published_terms
+from unwind.domain.stage import IN_THE_HOUSE
 from unwind.flow.receipt import Origin, Receipt, join_documents, new_case_id, store_receipt, write_down
 from unwind.flow.screen import Screened
 from unwind.flow.services import Services
@@ -58,17 +62,28 @@ async def close_unpaid(services: Services, *, orders_max: int = ORDERS_MAX) -> i
 
 def _receipt(services: Services, row: OrderRow) -> Receipt:
     order = row.order
-    screened = tuple(_screened(row, part) for part in partition(order, complete_wish(order, None)))
+    parts = partition(order, complete_wish(order, None))
+    screened = tuple(_screened(row, part, parts) for part in parts)
     origin = Origin(
         channel="timeout", actor=SYSTEM.actor, reason="OTHER", tags={}, policy_version=services.policy.version
     )
-    return write_down(order, screened, origin, case_id=new_case_id(row.now), now=row.now)
+    return write_down(
+        order, screened, origin, case_id=new_case_id(row.now), now=row.now, timetable=services.hours.timetable
+    )
 
 
-def _screened(row: OrderRow, part: PartPlan) -> Screened:
+def _screened(row: OrderRow, part: PartPlan, parts: Sequence[PartPlan]) -> Screened:
     facts = gather_facts(row.order, part, words=WORDS, channel="timeout", risk=row.risk, elsewhere_minor=0, now=row.now)
     if balance_of(row.order) == "none":
         return Screened(part=part, facts=facts, decision=DECISION)
     terms = published_terms(row.order, part)
     [kept] = reprice(row.order, [replace(part, keep_minor=terms.kept_minor)])
+    if _needs_person(row.order, kept, parts):
+        return Screened(part=part, facts=facts, decision=replace(BALANCE, verdict=Verdict.REVIEW), published=terms)
     return Screened(part=kept, facts=facts, decision=BALANCE, published=terms)
+
+
+def _needs_person(order: Order, part: PartPlan, parts: Sequence[PartPlan]) -> bool:
+    """Goods that have left or lie in several places, and money that may not return by itself."""
+    is_trusted = order.merchant.automation == "auto" and not order.merchant.is_halted
+    return len(parts) > 1 or part.stage not in IN_THE_HOUSE or (part.amounts.returned_minor > 0 and not is_trusted)

@@ -228,6 +228,8 @@ def to_case(row: Mapping[str, Any]) -> Case:
         barred=frozenset(row["barred"]),
         is_appeal=row["appeal_of"] is not None,
         watch=_to_watch(row),
+        fault=row["fault"],
+        true_reason=row["true_reason"] or "",
         switched_off=frozenset((kind, connection) for kind, connection in row["switched_off"] or ()),
         parts=tuple(
             Part(

@@ -140,7 +140,7 @@ CHECKS: dict[str, tuple[str, str]] = {
         "nobody gets back less than they paid without having agreed to exactly that, and nothing kept is forgotten",
         """
         SELECT p.case_id || '/' || p.part_no AS subject, c.merchant_id FROM case_parts p JOIN cases c USING (case_id)
-        WHERE p.kept_minor + p.lost_minor > 0 AND p.rule <> 'balance_time_limit' AND NOT EXISTS (
+        WHERE p.kept_minor + p.lost_minor > 0 AND NOT (c.channel = 'timeout' AND p.verdict = 'auto') AND NOT EXISTS (
             SELECT FROM questions q WHERE q.case_id = p.case_id AND q.kind = 'consent' AND q.state = 'agreed'
               AND (q.subject->>'kept_minor')::bigint = p.kept_minor + p.lost_minor)
         UNION ALL

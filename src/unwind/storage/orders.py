@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from unwind.domain.legs import HOLDS_UP_NOTHING
 from unwind.domain.order import (
     AttemptState,
     Benefit,
@@ -32,7 +33,8 @@ from unwind.storage.database import Connection, to_json
 
 BUCKETS = tuple(bucket.value for bucket in Bucket)
 
-READ_ORDER = """
+AS_GOOD_AS_DONE = ", ".join(f"'{kind.value}'" for kind in sorted(HOLDS_UP_NOTHING))
+READ_ORDER = f"""
 SELECT o.*, unwind_now() AS now,
     (SELECT to_jsonb(m) FROM merchants m WHERE m.merchant_id = o.merchant_id) AS merchant,
     (SELECT jsonb_agg(to_jsonb(l) ORDER BY l.line_id) FROM order_lines l WHERE l.order_id = o.order_id) AS lines,
@@ -47,7 +49,7 @@ SELECT o.*, unwind_now() AS now,
             ORDER BY p.payment_id)
         FROM order_payments op JOIN payments p USING (payment_id) WHERE op.order_id = o.order_id) AS payments,
     (SELECT jsonb_agg(to_jsonb(s) || jsonb_build_object('quantities', (
-                SELECT coalesce(jsonb_object_agg(sl.line_id, sl.quantity - sl.taken_units), '{}')
+                SELECT coalesce(jsonb_object_agg(sl.line_id, sl.quantity - sl.taken_units), '{{}}')
                 FROM shipment_lines sl WHERE sl.order_id = s.order_id AND sl.shipment_id = s.shipment_id))
             ORDER BY s.shipment_id)
         FROM shipments s WHERE s.order_id = o.order_id) AS shipments,
@@ -58,10 +60,10 @@ SELECT o.*, unwind_now() AS now,
     (SELECT jsonb_agg(DISTINCT cl.line_id) FROM case_lines cl JOIN case_parts cp USING (case_id, part_no)
         WHERE cl.order_id = o.order_id AND cp.state IN ('executing', 'review') AND EXISTS (
             SELECT FROM legs g WHERE g.case_id = cp.case_id AND g.part_no = cp.part_no
-              AND g.kind NOT IN ('claw_back_benefit', 'reverse_invoice') AND g.state NOT IN ('succeeded', 'released', 'waived'))) AS provisional,
+              AND g.kind NOT IN ({AS_GOOD_AS_DONE}) AND g.state NOT IN ('succeeded', 'released', 'waived'))) AS provisional,
     (SELECT wrapped_key FROM order_keys k WHERE k.order_id = o.order_id) AS wrapped_key
 FROM orders o WHERE o.order_id = ANY(%s)
-"""
+"""  # noqa: S608 - names from code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
