@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.world import World
+from unwind.doctor import examine
 from unwind.storage.embedded import EmbeddedPostgres
 from unwind.storage.migrate import migrate
 
@@ -52,3 +53,12 @@ async def world(postgres: EmbeddedPostgres, database_name: str, tmp_path: Path) 
     """Unwind and the outside world in one process, joined by real HTTP semantics and signatures."""
     async with AsyncExitStack() as stack:
         yield await World.open(stack, postgres=postgres, database=database_name, folder=tmp_path)
+
+
+@pytest.fixture
+async def sound(world: World) -> AsyncIterator[None]:
+    """When the test is over nothing is wrong, neither outside nor in our own books."""
+    yield
+    assert (await world.violations())["violations"] == []
+    async with world.services.database.connection() as conn:
+        assert await examine(conn, world.services.vault) == []

@@ -7,16 +7,9 @@ import pytest
 
 from tests.flow.test_money_examples import accounts, booked, cancelled, last_text, outside
 from tests.world import World, line, payment, shipment
-from unwind.doctor import examine
 from unwind.flow.timeout import close_unpaid
 
-
-@pytest.fixture(autouse=True)
-async def _nothing_wrong(world: World) -> Any:
-    yield
-    assert (await world.violations())["violations"] == []
-    async with world.services.database.connection() as conn:
-        assert await examine(conn, world.services.vault) == []
+pytestmark = pytest.mark.usefixtures("sound")
 
 
 async def forecast(world: World, order_id: str, *wish: str, **given: str) -> dict[str, Any]:

@@ -7,16 +7,9 @@ import pytest
 
 from tests.flow.test_money_examples import booked
 from tests.world import World, line, order_body, payment
-from unwind.doctor import examine
 from unwind.flow.strike import follow_timetable
 
-
-@pytest.fixture(autouse=True)
-async def _nothing_wrong(world: World) -> Any:
-    yield
-    assert (await world.violations())["violations"] == []
-    async with world.services.database.connection() as conn:
-        assert await examine(conn, world.services.vault) == []
+pytestmark = pytest.mark.usefixtures("sound")
 
 
 async def the_task(world: World) -> dict[str, Any]:
