@@ -252,6 +252,23 @@ async def claim_from_carriers(shift: Shift) -> dict[str, str]:
     return {late: "written_off", lost: "paid", third: "open"}
 
 
+async def reverse_invoices(shift: Shift) -> str:
+    """Two orders with an invoice: one red letter is made, the other still waits. Returns the case that is sealed."""
+    world, made = shift.world, []
+    for price in (3300, 4400):
+        order_id = await world.order(
+            lines=[line(price=price)], terms={"invoice": "issued", "invoice_no": f"FP-{price}"}
+        )
+        made.append((await world.cancel(order_id))["case_id"])
+    await world.run()
+    tasks = (await world.ok("GET", "/api/v1/desk/tasks", role=CLERK, params={"audience": "finance"}))["tasks"]
+    [task] = [task for task in tasks if task["case_id"] == made[0]]
+    done = {"outcome": "done", "reference": "RED-1"}
+    await world.ok("POST", f"/api/v1/desk/tasks/{task['task_id']}/result", role=CLERK, json=done)
+    await world.run(until="archived", case_id=made[0])
+    return str(made[0])
+
+
 Sheets = dict[str, list[dict[str, str]]]
 
 
@@ -323,6 +340,7 @@ async def test_a_shift_of_the_finance_clerk(shift: Shift) -> None:
     await world.run()
     closed = await close_differences(shift)
     claims = await claim_from_carriers(shift)
+    reversed_case = await reverse_invoices(shift)
 
     book, files = await export(shift, "xlsx"), await export(shift, "csv")
     assert book == files, "the two forms say the same"
@@ -338,7 +356,13 @@ async def test_a_shift_of_the_finance_clerk(shift: Shift) -> None:
     assert [(row["金额 amount"], row["凭证号 voucher"]) for row in book["compensations"]] == [
         ("6.00", "V-COMPENSATION")
     ]
-    assert book["red_letters"] == []
+    letters = {
+        row["金额 amount"]: (row["工单 case"], code(row["状态 state"]), row["凭证号 voucher"])
+        for row in book["red_letters"]
+    }
+    assert letters["33.00"] == (reversed_case, "succeeded", "RED-1")
+    assert letters.keys() == {"33.00", "44.00"}
+    assert letters["44.00"][1:] == ("task", ""), "still to be made"
     taken = (await world.ok("GET", "/api/v1/finance/log", role="auditor"))["entries"]
     assert [(row["action"], row["by"], row["data"]["form"]) for row in taken] == [
         ("export_taken", "finance:test-finance", "csv"),
@@ -366,7 +390,7 @@ async def assert_refunds_are_those_of_the_outside_world(shift: Shift, book: Shee
     assert ours == {key: str(m) if outside[key]["currency"] == "JPY" else yuan(m) for key, m in moved.items()}
     by_way = Counter(code(row["方式 how"]) for row in rows)
     assert by_way == {
-        "gateway": 13,
+        "gateway": 15,
         "other_account": 2,
         "merchant_account": 1,
         "off_line": 3,
