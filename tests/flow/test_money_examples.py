@@ -221,7 +221,10 @@ async def test_stored_value_returns_as_principal_before_bonus(world: World) -> N
     )
     await cancelled(world, order_id, lines={"L1": 1})
     assert await accounts(world) == {"balance:buyer-1": 6000}
+    assert "60.00" in await last_text(world)
     await cancelled(world, order_id)
+    text = await last_text(world)
+    assert all(amount in text for amount in ("账户余额40.00", "赠金20.00"))
     assert await accounts(world) == {"balance:buyer-1": 10_000, "bonus:buyer-1": 2000}
     assert await booked(world, order_id) == {"balance": 10_000, "bonus": 2000}
     assert await outside(world, order_id) == {}
